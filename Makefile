@@ -1,0 +1,62 @@
+# The only front door: CI calls what a person calls. `make` alone lists the targets.
+# A fresh machine needs Python 3.11 or newer and nothing else.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3.14 python3; do \
+	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo "$$candidate"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CONFIG ?= deploy/demo.toml
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+.PHONY: help setup run test lint types check format bench soak clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv with the package, the embedded database and the tools
+
+# Made again when pyproject.toml changes. The stamp is written last, so a broken install is repeated.
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed, none found" >&2; exit 2; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "make: '$(PYTHON) -m venv' failed (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@touch $(STAMP)
+
+run: setup ## serve on 127.0.0.1:8080 with the embedded database (CONFIG=deploy/demo.toml)
+	@exec $(BIN)/wallet-ledger serve --config $(CONFIG)
+
+test: setup ## run every test (WORKERS=2, PYTEST_ARGS=...)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not soak" $(PYTEST_ARGS)
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types test ## lint, types and tests: what must pass before a change goes in
+
+format: setup ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## measure throughput and latency of a server on this machine
+	@command -v wrk >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq wrk >/dev/null; } \
+		|| { echo "make: bench needs wrk (Debian and Ubuntu: apt-get install wrk)" >&2; exit 2; }
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+soak: setup ## the long tests: leaks, kills, thousands of rounds
+	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+
+clean: ## remove what setup and the caches made (never var/, where the database is)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

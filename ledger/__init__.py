@@ -1,0 +1,5 @@
+"""The ledger itself: rules of the wallet, events, store and group commit.
+
+The pure modules (money, commands, events, wallet, refusals, chain) import the standard library
+and msgspec only; nothing here imports `projections` or `adapters`.
+"""
