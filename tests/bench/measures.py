@@ -1,0 +1,102 @@
+"""What one measurement yields, how it is metered, and the medians over several rounds."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Protocol
+
+from tests.bench.processes import cpu_seconds, machine_cpu_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement of one scenario at one number of requests in flight.
+
+    Processor shares are in cores (1.0 = one core busy all the time); `others` is everything on the
+    machine that is no part of the benchmark.
+    """
+
+    scenario: str
+    in_flight: int
+    per_second: float
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    failures: int = 0
+    cores: dict[str, float] = field(default_factory=dict)
+
+
+class Scenario(Protocol):
+    """Something that can be measured again and again, and that keeps nothing busy in between."""
+
+    name: str
+    levels: tuple[int, ...]
+
+    def measure(self, in_flight: int, seconds: float) -> Sample:
+        """One measurement; raises BenchmarkError where the figure could not be trusted."""
+
+
+class Meter:
+    """Processor time of named process trees and of the rest of the machine over a block."""
+
+    def __init__(self, trees: dict[str, int]) -> None:
+        self._trees = trees
+        self._ended: dict[str, float] = {}
+        self.cores: dict[str, float] = {}
+
+    def add(self, name: str, seconds: float) -> None:
+        """Processor time of a part that has ended before the block does (the load generator)."""
+        self._ended[name] = seconds
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Meter what happens inside the block; afterwards `cores` holds the shares."""
+        began = time.monotonic()
+        machine_before = machine_cpu_seconds()
+        before = {name: cpu_seconds(pid) for name, pid in self._trees.items()}
+        yield
+        elapsed = time.monotonic() - began
+        used = {name: cpu_seconds(pid) - before[name] for name, pid in self._trees.items()}
+        used |= self._ended
+        others = machine_cpu_seconds() - machine_before - sum(used.values())
+        self.cores = {name: round(seconds / elapsed, 3) for name, seconds in used.items()}
+        self.cores["others"] = round(max(0.0, others) / elapsed, 3)
+
+
+def medians(samples: Iterable[Sample]) -> list[Sample]:
+    """One sample for each scenario and level: the median of every figure, the sum of failures."""
+    groups: dict[tuple[str, int], list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault((sample.scenario, sample.in_flight), []).append(sample)
+    return [_median_of(group) for group in groups.values()]
+
+
+def _median_of(group: list[Sample]) -> Sample:
+    return Sample(
+        scenario=group[0].scenario,
+        in_flight=group[0].in_flight,
+        per_second=median(sample.per_second for sample in group),
+        p50_ms=_median_known(sample.p50_ms for sample in group),
+        p99_ms=_median_known(sample.p99_ms for sample in group),
+        failures=sum(sample.failures for sample in group),
+        cores={name: median(sample.cores[name] for sample in group) for name in group[0].cores},
+    )
+
+
+def _median_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def find(samples: Iterable[Sample], scenario: str, in_flight: int) -> Sample | None:
+    """The sample of a scenario at a level, or None where it was not measured."""
+    for sample in samples:
+        if sample.scenario == scenario and sample.in_flight == in_flight:
+            return sample
+    return None
+
+
+def as_rows(samples: Iterable[Sample]) -> list[dict[str, object]]:
+    """The samples as plain values, for the JSON result."""
+    return [asdict(sample) for sample in samples]

@@ -1,0 +1,122 @@
+"""A server measured over HTTP with pre-signed requests: the same for the service and its rivals."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import inf
+from pathlib import Path
+
+from tests.bench.databases import Postgres
+from tests.bench.generator import Load, send
+from tests.bench.measures import Meter, Sample
+from tests.bench.processes import BenchmarkError, module_server
+from tests.bench.traffic import Lanes, Seat, betbrothers_bets
+
+PLAYERS = 10_000
+SIDE_LEVELS = (64,)
+
+
+class OverHttp:
+    """wrk against one server; any answer but 2xx fails the run."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        levels: tuple[int, ...],
+        port: int,
+        trees: dict[str, int],
+        lanes: Lanes,
+        rate_max: int,
+        seconds_max: float = inf,
+    ) -> None:
+        self.name = name
+        self.levels = levels
+        self.rate_max = rate_max
+        self._seconds_max = seconds_max
+        self._port = port
+        self._trees = trees
+        self._lanes = lanes
+
+    def measure(self, in_flight: int, seconds: float) -> Sample:
+        """Answers per second and their latencies with that many requests in flight."""
+        load, meter = self._send(in_flight, min(seconds, self._seconds_max))
+        if load.failures:
+            raise BenchmarkError(f"{self.name}: {load.failures} of {load.answers} were refused")
+        return Sample(
+            scenario=self.name,
+            in_flight=in_flight,
+            per_second=load.per_second,
+            p50_ms=load.p50_ms,
+            p99_ms=load.p99_ms,
+            failures=load.failures,
+            cores=meter.cores,
+        )
+
+    def _send(self, in_flight: int, seconds: float) -> tuple[Load, Meter]:
+        # prepared before the meter runs: making requests is no part of sending them
+        self._lanes.fill(round(self.rate_max * seconds) + in_flight, senders=min(2, in_flight))
+        meter = Meter(self._trees)
+        with meter.running():
+            load = send(
+                self._lanes,
+                port=self._port,
+                connections=in_flight,
+                seconds=seconds,
+                rate_max=self.rate_max,
+            )
+            meter.add("generator", load.cpu_seconds)
+        return load, meter
+
+
+def _seats() -> list[Seat]:
+    return [Seat(f"player-{number}", f"{number:064x}") for number in range(PLAYERS)]
+
+
+@contextmanager
+def null_server(directory: Path) -> Iterator[OverHttp]:
+    """The generator's ceiling: a server that does nothing at all."""
+    lanes = Lanes(directory / "null", betbrothers_bets(_seats(), seed=1))
+    with module_server("tests.bench.servers.null", log=directory / "null.log") as server:
+        yield OverHttp(
+            name="generator ceiling",
+            levels=SIDE_LEVELS,
+            port=server.port,
+            trees={"service": server.pid},
+            lanes=lanes,
+            rate_max=200_000,
+            seconds_max=1.0,
+        )
+
+
+@contextmanager
+def signed_server(directory: Path) -> Iterator[OverHttp]:
+    """An aiohttp handler that verifies the signature and answers fixed JSON."""
+    lanes = Lanes(directory / "signed", betbrothers_bets(_seats(), seed=2))
+    with module_server("tests.bench.servers.signed", log=directory / "signed.log") as server:
+        yield OverHttp(
+            name="signed handler",
+            levels=SIDE_LEVELS,
+            port=server.port,
+            trees={"service": server.pid},
+            lanes=lanes,
+            rate_max=40_000,
+        )
+
+
+@contextmanager
+def library_server(directory: Path, postgres: Postgres) -> Iterator[OverHttp]:
+    """The eventsourcing library used plainly, behind the same handler."""
+    postgres.create_database("library")
+    lanes = Lanes(directory / "library", betbrothers_bets(_seats(), seed=3))
+    arguments = ["--socket-directory", str(postgres.directory), "--database", "library"]
+    arguments += ["--players", str(PLAYERS)]
+    log = directory / "library.log"
+    with module_server("tests.bench.servers.library", *arguments, log=log) as server:
+        yield OverHttp(
+            name="library as it comes",
+            levels=SIDE_LEVELS,
+            port=server.port,
+            trees={"service": server.pid, "database": postgres.pid},
+            lanes=lanes,
+            rate_max=10_000,
+        )

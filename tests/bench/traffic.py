@@ -1,0 +1,129 @@
+"""Requests as the providers send them, signed in advance and kept in lanes: one file a sender.
+
+A protocol takes part by a function that yields `Request`s without end; nothing else here knows it.
+"""
+
+import hashlib
+import hmac
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+SECRET = "benchmark-shared-password"
+WIN_DELAY = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request: what a provider would send."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def encoded(self) -> bytes:
+        """The request as it stands on the wire (HTTP/1.1, connection kept)."""
+        lines = [f"{self.method} {self.path} HTTP/1.1", "Host: 127.0.0.1"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        lines.append(f"Content-Length: {len(self.body)}")
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A player at a game: the player's id and the token of a live session."""
+
+    player_id: str
+    session_token: str
+
+
+class Lanes:
+    """Files of framed requests that a load generator reads, each request once.
+
+    `positions` says how far (in bytes) each lane has been read.
+    """
+
+    def __init__(self, directory: Path, source: Iterator[Request], *, count: int = 2) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.positions = [0] * count
+        self._left = [0] * count
+        self._source = source
+        self._files = [directory / f"lane-{number}.bin" for number in range(count)]
+        for file in self._files:
+            file.write_bytes(b"")
+
+    def fill(self, requests: int, *, senders: int) -> None:
+        """Make sure that each of the first `senders` lanes still holds its share of `requests`."""
+        share = -(-requests // senders)
+        for number, file in enumerate(self._files[:senders]):
+            missing = max(0, share - self._left[number])
+            with file.open("ab") as lane:
+                lane.writelines(_frame(request) for request in islice(self._source, missing))
+            self._left[number] += missing
+
+    def taken(self, number: int, *, requests: int, position: int) -> None:
+        """Note that a sender read that many requests of a lane, up to that position."""
+        self._left[number] -= requests
+        self.positions[number] = position
+
+
+def _frame(request: Request) -> bytes:
+    encoded = request.encoded()
+    return b"%05d" % len(encoded) + encoded
+
+
+def betbrothers_bets(seats: Sequence[Seat], *, seed: int) -> Iterator[Request]:
+    """Bets without end, each the only one of its round, which it closes."""
+    chance = random.Random(seed)
+    while True:
+        yield _betbrothers(chance, "bet", chance.choice(seats), _identifier(chance), closes=True)
+
+
+def betbrothers_rounds(seats: Sequence[Seat], *, seed: int) -> Iterator[Request]:
+    """Rounds without end: bets, and for each, well after it, the win that closes its round."""
+    chance = random.Random(seed)
+    open_rounds: list[tuple[Seat, str]] = []
+    while True:
+        fresh = [(chance.choice(seats), _identifier(chance)) for _ in range(WIN_DELAY)]
+        for number, (seat, round_id) in enumerate(fresh):
+            yield _betbrothers(chance, "bet", seat, round_id, closes=False)
+            if open_rounds:
+                earlier_seat, earlier_round = open_rounds[number]
+                yield _betbrothers(chance, "win", earlier_seat, earlier_round, closes=True)
+        open_rounds = fresh
+
+
+def _betbrothers(
+    chance: random.Random, action: str, seat: Seat, round_id: str, *, closes: bool
+) -> Request:
+    transfer = {"transaction_id": _identifier(chance), "round_id": round_id, "round_close": closes}
+    call = {
+        "amount": chance.randrange(1, 500),
+        "currency_code": "EUR",
+        "is_mobile": False,
+        "player_id": seat.player_id,
+        "action": action,
+        "payload": {
+            "reference": "benchmark-game",
+            "session_token": seat.session_token,
+            "provider_transfer_data": transfer,
+        },
+    }
+    return betbrothers_request(call)
+
+
+def betbrothers_request(call: dict[str, object]) -> Request:
+    """A betbrothers call, signed with the shared password."""
+    body = json.dumps(call).encode()
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    headers = (("Content-Type", "application/json"), ("X-REQUEST-SIGN", signature))
+    return Request("POST", "/betbrothers/operator/wallet", headers, body)
+
+
+def _identifier(chance: random.Random) -> str:
+    return f"{chance.getrandbits(128):032x}"
