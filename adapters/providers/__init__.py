@@ -1,0 +1,1 @@
+"""The game providers' protocols: one module each, all behind the port in `adapters.providers.protocol`."""

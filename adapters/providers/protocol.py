@@ -1,0 +1,101 @@
+"""The port that every provider's protocol implements: what its module must say, and nothing else.
+
+A module verifies signatures, parses calls into commands and phrases answers and refusals. Routing,
+limits, timing, logging, journaling and what happens when something breaks are the gateway's
+(`adapters.providers.gateway`), the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from ledger.refusals import Refusal, Refused
+
+
+class RefusedCall(Exception):
+    """Ends a call with a refusal.
+
+    Raised by `Provider.verify`, by handlers and by the parsing they use.
+    """
+
+    def __init__(self, refusal: Refusal, detail: str = "") -> None:
+        """``detail`` is for people; it never holds a token or a secret."""
+        super().__init__(refusal.value, detail)
+        self.refused = Refused(refusal, detail)
+
+
+@dataclass(slots=True)
+class Call:
+    """One provider call.
+
+    The adapter fills in what it learns, for the log, the journal and the refusal's body.
+    """
+
+    method: str
+    path: str
+    """The provider's own path, without the integration's name, e.g. ``/movements/credit``."""
+    query: str
+    """The raw query string, without the question mark."""
+    headers: Mapping[str, str]
+    """Case-insensitive."""
+    body: bytes
+    trace_id: str
+    operation: str = ""
+    payload: dict[str, Any] = field(default_factory=dict)
+    player_id: str | None = None
+    transaction_id: str | None = None
+    """The provider's own id of the transaction."""
+    key_id: str | None = None
+    """Id of the secret or key that verified the signature."""
+
+
+@dataclass(slots=True, frozen=True)
+class Reply:
+    """What goes back to the provider."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(slots=True, frozen=True)
+class Route:
+    """One call of a protocol.
+
+    ``operation`` names it in logs and metrics until the handler sets a finer one.
+    """
+
+    method: str
+    path: str
+    operation: str
+    handler: Handler
+
+
+class Provider(Protocol):
+    """A provider's protocol, made for one integration with its settings and the ledger."""
+
+    TOKEN_FIELDS: ClassVar[Sequence[str]]
+    """JSON fields and query parameters whose values are session tokens.
+
+    Blotted out in the call journal.
+    """
+
+    def routes(self) -> Sequence[Route]:
+        """Every call that the protocol knows."""
+        ...
+
+    def verify(self, call: Call) -> None:
+        """Check the signature over the raw bytes, before anything is parsed.
+
+        Raises `RefusedCall`.
+        """
+        ...
+
+    def refuse(self, call: Call, refused: Refused) -> Reply:
+        """The protocol's own answer to a refusal."""
+        ...

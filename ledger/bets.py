@@ -1,0 +1,419 @@
+"""The rules of the game: bets, wins, refunds, reversals and rounds (rules 3 to 12)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from ledger.commands import (
+    BETLESS_TAGS,
+    CloseRound,
+    CreditWin,
+    GameCommand,
+    PlaceBet,
+    Policy,
+    ReadBalance,
+    RefundBet,
+    Reversal,
+    ReverseWin,
+    Stamp,
+)
+from ledger.decisions import Decision, Known, Recall, about_money, moment, overflow
+from ledger.events import (
+    BetPlaced,
+    BetRefunded,
+    RefundRepeated,
+    RefundTombstoned,
+    RoundClosed,
+    WinCredited,
+    WinReversalRepeated,
+    WinReversed,
+)
+from ledger.money import UNITS_MAX
+from ledger.player import Bet, Losses, Player, Round, Session, Wallet, Win
+from ledger.refusals import Refusal, Refused
+
+
+def place_bet(player: Player, command: PlaceBet, stamp: Stamp, known: Known) -> Decision:
+    """Take a stake (rule 3)."""
+    assert command.currency is not None
+    assert command.round_id is not None
+    session = find_session(player, command.integration, command.session or "", known)
+    if not isinstance(session, Session):
+        return session
+    now = moment(player, stamp)
+    if not is_live(session, now, command.policy):
+        return Refused(Refusal.SESSION_EXPIRED, "the session is over")
+    found = player.round(command.integration, command.round_id)
+    wallet = player.wallets.get(command.currency)
+    if (
+        wallet is None
+        or session.currency != command.currency
+        or (found is not None and found.currency != command.currency)
+    ):
+        return Refused(Refusal.CURRENCY_MISMATCH, f"the session is not in {command.currency}")
+    refused = _forbidden(player, command, session, now, known)
+    if refused is not None:
+        return refused
+    if found is not None and found.closed:
+        return Refused(Refusal.ROUND_CLOSED, f"round {command.round_id} is closed")
+    if wallet.total < command.amount:
+        return Refused(Refusal.INSUFFICIENT_FUNDS, "the balance does not cover the stake")
+    event = BetPlaced(
+        **_about(player, command, stamp, command.currency, _stake(wallet, command)),
+        round_id=command.round_id,
+        opens_round=found is None,
+        closes_round=command.closes_round,
+        exceptions=command.exceptions,
+    )
+    return (event,)
+
+
+def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -> Decision:
+    """Pay a win, for expired sessions and blocked players too (rules 4, 5 and 7)."""
+    assert command.currency is not None
+    session = _any_session(player, command, known)
+    if isinstance(session, Refused | Recall):
+        return session
+    found, asked = _round_of_win(player, command, known)
+    if asked is not None:
+        return asked
+    wallet = player.wallets.get(command.currency)
+    if (
+        wallet is None
+        or (session is not None and session.currency != command.currency)
+        or (found is not None and found.currency != command.currency)
+    ):
+        return Refused(Refusal.CURRENCY_MISMATCH, f"the bet is not in {command.currency}")
+    refused = _win_refused(command, found) or overflow(wallet, command.amount, UNITS_MAX)
+    if refused is not None:
+        return refused
+    exceptions = command.exceptions
+    if found is not None and found.closed:
+        exceptions += ("late_win",)
+    if found is not None and command.round_id not in (None, found.round_id):
+        exceptions += ("round_mismatch",)
+    unbound = found is None and command.round_id is None
+    event = WinCredited(
+        **_about(player, command, stamp, command.currency, _split(command.amount, found)),
+        round_id=(command.round_id or command.key) if found is None else found.round_id,
+        opens_round=found is None,
+        closes_round=(command.closes_round or unbound) and (found is None or not found.closed),
+        refers_to=command.bet_key,
+        exceptions=exceptions,
+    )
+    return (event,)
+
+
+def reverse(player: Player, command: Reversal, stamp: Stamp, known: Known) -> Decision:
+    """Undo a bet or a win (rules 4 and 7 to 10)."""
+    session = _any_session(player, command, known)
+    if isinstance(session, Refused | Recall):
+        return session
+    located = _locate(player, command.integration, command.original_key)
+    if located is None:
+        return _reverse_unknown(player, command, stamp, known, session)
+    found, original = located
+    if command.currency not in (None, found.currency):
+        return Refused(Refusal.CURRENCY_MISMATCH, f"the original is not in {command.currency}")
+    if isinstance(original, Bet):
+        if isinstance(command, ReverseWin):
+            return Refused(Refusal.ORIGINAL_NOT_FOUND, "the id to reverse is not a win's")
+        return _refund(player, command, stamp, found, original)
+    if isinstance(command, RefundBet):
+        return Refused(Refusal.ORIGINAL_NOT_FOUND, "the id to refund is not a bet's")
+    return _take_back(player, command, stamp, found, original)
+
+
+def close_round(player: Player, command: CloseRound, stamp: Stamp, known: Known) -> Decision:
+    """Close a round that is open; a closed one needs nothing (rule 12)."""
+    assert command.round_id is not None
+    found = player.round(command.integration, command.round_id)
+    if found is None:
+        return _recall_round(player, command.integration, command.round_id, known) or Refused(
+            Refusal.ORIGINAL_NOT_FOUND, f"no round {command.round_id}"
+        )
+    if found.closed:
+        return ()
+    event = RoundClosed(
+        **_about(player, command, stamp, found.currency, Wallet()),
+        round_id=command.round_id,
+        closes_round=True,
+    )
+    return (event,)
+
+
+def read_balance(player: Player, command: ReadBalance, stamp: Stamp, known: Known) -> Decision:
+    """Check that the provider may see the balance: a live session, in the currency it names."""
+    session = find_session(player, command.integration, command.session, known)
+    if not isinstance(session, Session):
+        return session
+    if not is_live(session, moment(player, stamp), command.policy):
+        return Refused(Refusal.SESSION_EXPIRED, "the session is over")
+    if command.currency not in (None, session.currency):
+        return Refused(Refusal.CURRENCY_MISMATCH, f"the session is not in {command.currency}")
+    return ()
+
+
+def find_session(
+    player: Player, integration: str, session: str, known: Known
+) -> Session | Refused | Recall:
+    """The player's session of that integration.
+
+    One that is no longer in memory counts as closed.
+    """
+    held = player.sessions.get(session)
+    if held is None:
+        if session not in known.sessions:
+            return Recall(session=session)
+        found = known.sessions[session]
+        if found is not None and found[0] == player.player_id:
+            held = found[1]
+    if held is None or held.integration != integration:
+        return Refused(Refusal.UNKNOWN_SESSION, "no such session of this player")
+    return held
+
+
+def is_live(session: Session, now: datetime, policy: Policy) -> bool:
+    """Whether a bet may still come.
+
+    Neither closed nor idle for longer than the integration allows (rule 3).
+    """
+    idle_since = session.last_bet_at or session.opened_at
+    return not session.closed and now - idle_since <= timedelta(seconds=policy.session_ttl_s)
+
+
+def _any_session(
+    player: Player, command: GameCommand, known: Known
+) -> Session | Refused | Recall | None:
+    """The session of a call that may come after the session's end.
+
+    None where the call is outside of sessions.
+    """
+    if command.session is None:
+        return None
+    return find_session(player, command.integration, command.session, known)
+
+
+def _forbidden(
+    player: Player, command: PlaceBet, session: Session, now: datetime, known: Known
+) -> Refused | None:
+    if player.blocked:
+        return Refused(Refusal.PLAYER_BLOCKED, "the player is blocked")
+    if (command.integration, command.game) in known.disabled_games:
+        return Refused(Refusal.GAME_DISABLED, f"game {command.game} is disabled")
+    if _limit_exceeded(player, command, now):
+        return Refused(Refusal.LIMIT_EXCEEDED, "a limit of the player does not allow this stake")
+    if (
+        player.reality_check_min is not None
+        and session.first_bet_at is not None
+        and now - session.first_bet_at >= timedelta(minutes=player.reality_check_min)
+    ):
+        return Refused(Refusal.REALITY_CHECK_DUE, "the player must acknowledge the reality check")
+    return None
+
+
+def _limit_exceeded(player: Player, command: PlaceBet, now: datetime) -> bool:
+    assert command.currency is not None
+    limits = player.limits.get(command.currency)
+    if limits is None or command.amount == 0:
+        return False
+    lost = player.losses.get(command.currency, Losses()).at(now)
+    return any(
+        limit is not None and amount + command.amount > limit
+        for amount, limit in (
+            (0, limits.max_bet),
+            (lost.day_net, limits.loss_limit_day),
+            (lost.week_net, limits.loss_limit_week),
+            (lost.month_net, limits.loss_limit_month),
+        )
+    )
+
+
+def _stake(wallet: Wallet, command: PlaceBet) -> Wallet:
+    """What the stake changes.
+
+    Real money first, or bonus first (rule 7). A negative balance gives nothing.
+    """
+    if command.policy.stake_order == "real_first":
+        real = min(command.amount, max(wallet.real, 0))
+        return Wallet(-real, real - command.amount)
+    bonus = min(command.amount, wallet.bonus)
+    return Wallet(bonus - command.amount, -bonus)
+
+
+def _split(amount: int, found: Round | None) -> Wallet:
+    """A win is split as the round's stakes that still stand were.
+
+    The remainder is real money (rule 7).
+    """
+    if found is None:
+        return Wallet(amount, 0)
+    standing = [bet for bet in found.bets if not bet.refunded]
+    staked = sum(bet.real + bet.bonus for bet in standing)
+    bonus = amount * sum(bet.bonus for bet in standing) // staked if staked else 0
+    return Wallet(amount - bonus, bonus)
+
+
+def _round_of_win(
+    player: Player, command: CreditWin, known: Known
+) -> tuple[Round | None, Decision | None]:
+    """The round that the win belongs to.
+
+    That of the bet it names, or the one it names. None: there is no bet.
+    """
+    if command.bet_key is not None:
+        located = _locate(player, command.integration, command.bet_key)
+        if located is not None:
+            return (located[0] if isinstance(located[1], Bet) else None), None
+        recall = _recall_original(player, command, command.bet_key, known)
+        if recall is not None or BETLESS_TAGS.isdisjoint(command.tags):
+            return None, recall
+    round_id = command.round_id or command.key
+    found = player.round(command.integration, round_id)
+    if found is not None:
+        return found, None
+    return None, _recall_round(player, command.integration, round_id, known)
+
+
+def _win_refused(command: CreditWin, found: Round | None) -> Refused | None:
+    """Rule 5. A win that names neither bet nor round needs none, as one with a tag of
+    `BETLESS_TAGS`.
+    """
+    if found is not None and found.closed and command.policy.late_win == "refuse":
+        return Refused(Refusal.ROUND_CLOSED, f"round {found.round_id} is closed")
+    named = [bet for bet in found.bets if command.bet_key in (None, bet.key)] if found else []
+    if named:
+        if all(bet.refunded for bet in named):
+            return Refused(Refusal.ORIGINAL_REVERSED, "the bet was refunded")
+        return None
+    unbound = command.bet_key is None and command.round_id is None
+    if unbound or not BETLESS_TAGS.isdisjoint(command.tags):
+        return None
+    return Refused(Refusal.ORIGINAL_NOT_FOUND, "no bet for this win")
+
+
+def _reverse_unknown(
+    player: Player, command: Reversal, stamp: Stamp, known: Known, session: Session | None
+) -> Decision:
+    """The original is not in memory.
+
+    Read it back, refuse, or keep a tombstone for a bet (rule 8).
+    """
+    recall = _recall_original(player, command, command.original_key, known)
+    if recall is not None:
+        return recall
+    not_found = Refused(Refusal.ORIGINAL_NOT_FOUND, "the original is not known")
+    original = (command.integration, command.original_key)
+    if command.original_key == command.key or known.transaction(original) is not None:
+        return not_found
+    currency = command.currency or (session.currency if session else None)
+    if currency not in player.wallets or (session is not None and session.currency != currency):
+        return Refused(Refusal.CURRENCY_MISMATCH, f"the session is not in {currency}")
+    if isinstance(command, ReverseWin):
+        return not_found
+    event = RefundTombstoned(
+        **_about(player, command, stamp, currency, Wallet()),
+        round_id=command.round_id,
+        refers_to=command.original_key,
+    )
+    return (event,)
+
+
+def _refund(player: Player, command: Reversal, stamp: Stamp, found: Round, bet: Bet) -> Decision:
+    if bet.refunded:
+        return (RefundRepeated(**_about_reversal(player, command, stamp, found, Wallet())),)
+    if found.settled(bet):
+        return Refused(Refusal.ORIGINAL_SETTLED, "the bet was settled by a win")
+    stake = Wallet(bet.real, bet.bonus)
+    refused = overflow(player.wallets[found.currency], stake.total, UNITS_MAX)
+    if refused is not None:
+        return refused
+    fields = _about_reversal(player, command, stamp, found, stake)
+    return (BetRefunded(**fields, **_mismatch(command, stake, fields)),)
+
+
+def _take_back(player: Player, command: Reversal, stamp: Stamp, found: Round, win: Win) -> Decision:
+    """Reverse a win; what was spent meanwhile is the shortfall (rule 10)."""
+    if win.reversed:
+        return (WinReversalRepeated(**_about_reversal(player, command, stamp, found, Wallet())),)
+    wallet = player.wallets[found.currency]
+    bonus = min(win.bonus, wallet.bonus)
+    real = min(win.real + win.bonus - bonus, max(wallet.real, 0))
+    bonus += min(win.real + win.bonus - bonus - real, wallet.bonus - bonus)
+    shortfall = win.real + win.bonus - real - bonus
+    if shortfall and command.policy.reversal_shortfall == "refuse":
+        return Refused(Refusal.INSUFFICIENT_FUNDS, "the win was spent already")
+    if command.policy.reversal_shortfall == "negative":
+        real += shortfall
+    fields = _about_reversal(player, command, stamp, found, Wallet(-real, -bonus))
+    if shortfall:
+        fields["exceptions"] += ("reversal_shortfall",)
+    wire = _mismatch(command, Wallet(win.real, win.bonus), fields)
+    return (WinReversed(**fields, shortfall=shortfall, **wire),)
+
+
+def _locate(player: Player, integration: str, key: str) -> tuple[Round, Bet | Win] | None:
+    """The bet or win with this key in the rounds in memory, newest first."""
+    for rounds in (player.rounds, player.closed_rounds):
+        for found in reversed(rounds.values()):
+            if found.integration != integration:
+                continue
+            movements: tuple[Bet | Win, ...] = found.bets + found.wins
+            for movement in movements:
+                if movement.key == key:
+                    return found, movement
+    return None
+
+
+def _recall_original(player: Player, command: GameCommand, key: str, known: Known) -> Recall | None:
+    """What must be read back before a movement that is not in memory can be judged.
+
+    None when nothing would help.
+    """
+    original = (command.integration, key)
+    if not known.is_settled(original):
+        return Recall(transaction=original)
+    found = known.transaction(original)
+    if found is None or found.player_id != player.player_id:
+        return None
+    if not isinstance(found.event, BetPlaced | WinCredited):
+        return None
+    assert found.event.round_id is not None
+    return _recall_round(player, command.integration, found.event.round_id, known)
+
+
+def _recall_round(player: Player, integration: str, round_id: str, known: Known) -> Recall | None:
+    if (player.player_id, integration, round_id) in known.absent_rounds:
+        return None
+    return Recall(round=(integration, round_id))
+
+
+def _about(
+    player: Player, command: GameCommand, stamp: Stamp, currency: str, change: Wallet
+) -> dict[str, Any]:
+    return about_money(player, command, stamp, currency, change) | {
+        "game": command.game,
+        "session": command.session,
+        "tags": command.tags,
+    }
+
+
+def _about_reversal(
+    player: Player, command: Reversal, stamp: Stamp, found: Round, change: Wallet
+) -> dict[str, Any]:
+    mismatch = command.round_id not in (None, found.round_id)
+    return _about(player, command, stamp, found.currency, change) | {
+        "round_id": found.round_id,
+        "closes_round": command.closes_round and not found.closed,
+        "refers_to": command.original_key,
+        "exceptions": command.exceptions + (("round_mismatch",) if mismatch else ()),
+    }
+
+
+def _mismatch(command: Reversal, original: Wallet, fields: dict[str, Any]) -> dict[str, Any]:
+    """A wire amount that is not the original's is noted, never used (rule 7)."""
+    if command.amount in (None, original.total):
+        return {}
+    fields["exceptions"] += ("amount_mismatch",)
+    return {"wire_amount": command.amount}

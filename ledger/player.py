@@ -1,0 +1,470 @@
+"""A player's state, folded from the player's events: what decisions need, and bounded.
+
+`evolve` never refuses and never asks: whatever was recorded happened. Rounds and sessions that fell
+out of the bounds are read back from the log when a decision needs them (`readmit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, TypeAlias, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from ledger.events import (
+    BalanceAdjusted,
+    BetPlaced,
+    BetRefunded,
+    BonusConverted,
+    BonusForfeited,
+    BonusGranted,
+    Deposited,
+    GameMovement,
+    LimitsSet,
+    Movement,
+    PlayerBlocked,
+    PlayerRegistered,
+    PlayerUnblocked,
+    RealityCheckAcknowledged,
+    RefundRepeated,
+    RefundTombstoned,
+    RoundClosed,
+    SessionClosed,
+    SessionOpened,
+    WalletOpened,
+    WinCredited,
+    WinReversalRepeated,
+    WinReversed,
+    WithdrawalCancelled,
+    WithdrawalConfirmed,
+    WithdrawalHeld,
+    Withdrawn,
+)
+
+OPEN_ROUNDS_MAX: Final = 200
+"""Open rounds kept in memory; an older one is read back from the log when it is named."""
+
+CLOSED_ROUNDS_MAX: Final = 100
+"""Closed rounds kept in memory; an older one is read back from the log when it is named."""
+
+SESSIONS_MAX: Final = 32
+"""Sessions kept in memory, newest last; one that fell out counts as expired."""
+
+
+class Wallet(msgspec.Struct, frozen=True):
+    """Balances of one currency in ledger units.
+
+    ``held`` is set aside for withdrawals and part of neither balance.
+    """
+
+    real: int = 0
+    bonus: int = 0
+    held: int = 0
+
+    @property
+    def total(self) -> int:
+        """What can be played with."""
+        return self.real + self.bonus
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A game session.
+
+    ``session`` is the token's SHA-256 in hex; ``first_bet_at`` is the reality check's clock.
+    """
+
+    session: str
+    integration: str
+    game: str
+    currency: str
+    opened_at: datetime
+    parent: str | None = None
+    last_bet_at: datetime | None = None
+    first_bet_at: datetime | None = None
+    closed: bool = False
+
+
+class Bet(msgspec.Struct, frozen=True):
+    """A stake with its exact split."""
+
+    key: str
+    real: int
+    bonus: int
+    refunded: bool = False
+
+
+class Win(msgspec.Struct, frozen=True):
+    """A win. It settles ``bet_key``, or where it names none or closed its round, the first
+    ``covers`` bets of it.
+    """
+
+    key: str
+    real: int
+    bonus: int
+    bet_key: str | None
+    covers: int
+    reversed: bool = False
+
+
+class Round(msgspec.Struct, frozen=True):
+    """A player's round, of one integration and currency."""
+
+    integration: str
+    round_id: str
+    currency: str
+    game: str | None
+    opened_at: datetime
+    bets: tuple[Bet, ...] = ()
+    wins: tuple[Win, ...] = ()
+    closed: bool = False
+
+    def settled(self, bet: Bet) -> bool:
+        """Whether a win that still stands settled the bet (rule 9)."""
+        return any(
+            not win.reversed and (win.bet_key == bet.key or bet in self.bets[: win.covers])
+            for win in self.wins
+        )
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """A currency's responsible-gaming limits in ledger units; None = none."""
+
+    max_bet: int | None = None
+    loss_limit_day: int | None = None
+    loss_limit_week: int | None = None
+    loss_limit_month: int | None = None
+
+
+class Losses(msgspec.Struct, frozen=True):
+    """Stakes - refunds - wins of the current day, week (from Monday) and month, in UTC.
+
+    Periods are ordinals.
+    """
+
+    day: int = 0
+    day_net: int = 0
+    week: int = 0
+    week_net: int = 0
+    month: int = 0
+    month_net: int = 0
+
+    def at(self, moment: datetime) -> Losses:
+        """The same with every period that is over set to zero."""
+        day, week, month = periods(moment)
+        return Losses(
+            day,
+            self.day_net if self.day == day else 0,
+            week,
+            self.week_net if self.week == week else 0,
+            month,
+            self.month_net if self.month == month else 0,
+        )
+
+    def add(self, moment: datetime, amount: int) -> Losses:
+        """``amount`` more lost at ``moment``."""
+        now = self.at(moment)
+        return Losses(
+            now.day,
+            now.day_net + amount,
+            now.week,
+            now.week_net + amount,
+            now.month,
+            now.month_net + amount,
+        )
+
+
+def periods(moment: datetime) -> tuple[int, int, int]:
+    """Ordinals of the UTC day, the week from Monday and the month of a moment."""
+    day = moment.toordinal()
+    return day, day - moment.weekday(), moment.year * 12 + moment.month
+
+
+class Player(msgspec.Struct, frozen=True):
+    """A player at a version of the stream; version 0 is a player who does not exist.
+
+    ``rounds`` and ``closed_rounds`` are keyed by `round_key`, oldest first; ``open_rounds`` counts
+    all that are open, in memory or not. ``holds`` maps a withdrawal's key to its currency and
+    amount.
+    """
+
+    player_id: str
+    version: int = 0
+    blocked: bool = False
+    recorded_at: datetime | None = None
+    wallets: dict[str, Wallet] = {}
+    sessions: dict[str, Session] = {}
+    rounds: dict[str, Round] = {}
+    closed_rounds: dict[str, Round] = {}
+    open_rounds: int = 0
+    holds: dict[str, tuple[str, int]] = {}
+    limits: dict[str, Limits] = {}
+    losses: dict[str, Losses] = {}
+    reality_check_min: int | None = None
+
+    def round(self, integration: str, round_id: str) -> Round | None:
+        """The round, if it is in memory."""
+        key = round_key(integration, round_id)
+        return self.rounds.get(key) or self.closed_rounds.get(key)
+
+
+PlayerEvent: TypeAlias = (
+    PlayerRegistered
+    | WalletOpened
+    | SessionOpened
+    | SessionClosed
+    | PlayerBlocked
+    | PlayerUnblocked
+    | RealityCheckAcknowledged
+    | LimitsSet
+    | Deposited
+    | Withdrawn
+    | WithdrawalHeld
+    | WithdrawalConfirmed
+    | WithdrawalCancelled
+    | BonusGranted
+    | BonusConverted
+    | BonusForfeited
+    | BalanceAdjusted
+    | BetPlaced
+    | WinCredited
+    | BetRefunded
+    | RefundRepeated
+    | RefundTombstoned
+    | WinReversed
+    | WinReversalRepeated
+    | RoundClosed
+)
+"""Every event of a player's stream."""
+
+
+def round_key(integration: str, round_id: str) -> str:
+    """Where a round is kept in `Player.rounds`; an integration's name holds no slash."""
+    return f"{integration}/{round_id}"
+
+
+def evolve(player: Player, event: PlayerEvent) -> Player:  # noqa: PLR0911 - one case an event
+    """The player's state after the event."""
+    match event:
+        case BetPlaced():
+            return _bet_placed(player, event)
+        case WinCredited():
+            return _win_credited(player, event)
+        case BetRefunded():
+            return _bet_refunded(player, event)
+        case WinReversed():
+            return _win_reversed(player, event)
+        case RoundClosed():
+            return _close_round(_advance(player, event), event)
+        case SessionOpened():
+            return _session_opened(player, event)
+        case SessionClosed():
+            closed = replace(player.sessions[event.session], closed=True)
+            return _advance(player, event, sessions=player.sessions | {event.session: closed})
+        case RefundRepeated() | RefundTombstoned() | WinReversalRepeated() | PlayerRegistered():
+            return _advance(player, event)
+        case WalletOpened():
+            return _advance(player, event, wallets=player.wallets | {event.currency: Wallet()})
+        case (
+            Deposited()
+            | Withdrawn()
+            | BonusGranted()
+            | BonusConverted()
+            | BonusForfeited()
+            | BalanceAdjusted()
+        ):
+            return _advance(player, event, wallets=_wallets(player, event))
+        case WithdrawalHeld():
+            holds = player.holds | {event.key: (event.currency, -event.real)}
+            return _advance(
+                player, event, wallets=_wallets(player, event, -event.real), holds=holds
+            )
+        case WithdrawalConfirmed() | WithdrawalCancelled():
+            holds = {key: hold for key, hold in player.holds.items() if key != event.refers_to}
+            return _advance(player, event, wallets=_wallets(player, event, event.held), holds=holds)
+        case PlayerBlocked():
+            return _advance(player, event, blocked=True)
+        case PlayerUnblocked():
+            return _advance(player, event, blocked=False)
+        case RealityCheckAcknowledged():
+            return _advance(player, event, sessions=_clocks_cleared(player.sessions))
+        case LimitsSet():
+            return _limits_set(player, event)
+        case _:
+            assert_never(event)
+
+
+def readmit(player: Player, found: Round) -> Player:
+    """The same player with a round that was read back from the log; nothing is booked by it."""
+    key = round_key(found.integration, found.round_id)
+    if found.closed:
+        return replace(player, closed_rounds=player.closed_rounds | {key: found})
+    return replace(player, rounds=player.rounds | {key: found})
+
+
+def fold_round(player_id: str, events: list[PlayerEvent]) -> Round | None:
+    """The round that these events, all of one round in order, leave behind.
+
+    None if none of them opened it.
+    """
+    player = Player(player_id)
+    for event in events:
+        player = evolve(player, event)
+    return next(iter((player.rounds or player.closed_rounds).values()), None)
+
+
+def _advance(player: Player, event: PlayerEvent, **changes: object) -> Player:
+    return replace(player, version=player.version + 1, recorded_at=event.recorded_at, **changes)
+
+
+def _wallets(player: Player, event: Movement, held: int = 0) -> dict[str, Wallet]:
+    before = player.wallets.get(event.currency)
+    now_held = held if before is None else before.held + held
+    return player.wallets | {
+        event.currency: Wallet(event.balance_real, event.balance_bonus, now_held)
+    }
+
+
+def _losses(player: Player, event: Movement) -> dict[str, Losses]:
+    before = player.losses.get(event.currency) or Losses()
+    lost = -(event.real + event.bonus)
+    return player.losses | {event.currency: before.add(event.recorded_at, lost)}
+
+
+def _bet_placed(player: Player, event: BetPlaced) -> Player:
+    bet = Bet(event.key, -event.real, -event.bonus)
+    sessions = player.sessions
+    session = sessions.get(event.session) if event.session else None
+    if session is not None:
+        first_bet_at = session.first_bet_at or event.recorded_at
+        live = replace(session, last_bet_at=event.recorded_at, first_bet_at=first_bet_at)
+        sessions = sessions | {session.session: live}
+    return _booked(
+        player, event, lambda found: replace(found, bets=(*found.bets, bet)), sessions=sessions
+    )
+
+
+def _win_credited(player: Player, event: WinCredited) -> Player:
+    def with_win(found: Round) -> Round:
+        covers = len(found.bets) if event.refers_to is None or event.closes_round else 0
+        win = Win(event.key, event.real, event.bonus, event.refers_to, covers)
+        return replace(found, wins=(*found.wins, win))
+
+    return _booked(player, event, with_win)
+
+
+def _bet_refunded(player: Player, event: BetRefunded) -> Player:
+    def refunded(found: Round) -> Round:
+        bets = tuple(
+            replace(bet, refunded=True) if bet.key == event.refers_to else bet for bet in found.bets
+        )
+        return replace(found, bets=bets)
+
+    return _booked(player, event, refunded)
+
+
+def _win_reversed(player: Player, event: WinReversed) -> Player:
+    def reversed_(found: Round) -> Round:
+        wins = tuple(
+            replace(win, reversed=True) if win.key == event.refers_to else win for win in found.wins
+        )
+        return replace(found, wins=wins)
+
+    return _booked(player, event, reversed_)
+
+
+def _booked(
+    player: Player,
+    event: GameMovement,
+    change: Callable[[Round], Round],
+    *,
+    sessions: dict[str, Session] | None = None,
+) -> Player:
+    """Book a movement and change its round.
+
+    A round that fell out of memory has nothing to change.
+    """
+    assert event.round_id is not None
+    key = round_key(event.integration, event.round_id)
+    rounds, closed_rounds = player.rounds, player.closed_rounds
+    if key in rounds:
+        rounds = rounds | {key: change(rounds[key])}
+    elif key in closed_rounds:
+        closed_rounds = closed_rounds | {key: change(closed_rounds[key])}
+    elif event.opens_round:
+        opened = Round(
+            event.integration, event.round_id, event.currency, event.game, event.recorded_at
+        )
+        rounds = _bounded(rounds, key, change(opened), OPEN_ROUNDS_MAX)
+    after = replace(
+        player,
+        version=player.version + 1,
+        recorded_at=event.recorded_at,
+        wallets=_wallets(player, event),
+        sessions=player.sessions if sessions is None else sessions,
+        rounds=rounds,
+        closed_rounds=closed_rounds,
+        open_rounds=player.open_rounds + event.opens_round,
+        losses=_losses(player, event),
+    )
+    return _close_round(after, event) if event.closes_round else after
+
+
+def _close_round(player: Player, event: GameMovement) -> Player:
+    """Close the event's round, which was open."""
+    assert event.round_id is not None
+    key = round_key(event.integration, event.round_id)
+    rounds, closed_rounds = player.rounds, player.closed_rounds
+    if key in rounds:
+        rounds = rounds.copy()
+        closed = replace(rounds.pop(key), closed=True)
+        closed_rounds = _bounded(closed_rounds, key, closed, CLOSED_ROUNDS_MAX)
+    return replace(
+        player, rounds=rounds, closed_rounds=closed_rounds, open_rounds=player.open_rounds - 1
+    )
+
+
+def _bounded(rounds: dict[str, Round], key: str, added: Round, most: int) -> dict[str, Round]:
+    rounds = rounds | {key: added}
+    while len(rounds) > most:
+        del rounds[next(iter(rounds))]
+    return rounds
+
+
+def _session_opened(player: Player, event: SessionOpened) -> Player:
+    """A new session also starts the reality check's clock anew (rule 3)."""
+    sessions = _clocks_cleared(player.sessions)
+    sessions[event.session] = Session(
+        event.session,
+        event.integration,
+        event.game,
+        event.currency,
+        event.recorded_at,
+        event.parent,
+    )
+    while len(sessions) > SESSIONS_MAX:
+        oldest = next((key for key, held in sessions.items() if held.closed), next(iter(sessions)))
+        del sessions[oldest]
+    return _advance(player, event, sessions=sessions)
+
+
+def _clocks_cleared(sessions: dict[str, Session]) -> dict[str, Session]:
+    return {
+        key: replace(session, first_bet_at=None) if session.first_bet_at else session
+        for key, session in sessions.items()
+    }
+
+
+def _limits_set(player: Player, event: LimitsSet) -> Player:
+    limits = player.limits
+    if event.currency is not None:
+        limits = limits | {
+            event.currency: Limits(
+                event.max_bet,
+                event.loss_limit_day,
+                event.loss_limit_week,
+                event.loss_limit_month,
+            )
+        }
+    return _advance(player, event, limits=limits, reality_check_min=event.reality_check_min)
