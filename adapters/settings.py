@@ -1,0 +1,156 @@
+"""The configuration as the service uses it: every setting with its default, already checked.
+
+How a file becomes these is in `adapters.settings_file`. Secrets never print themselves
+(`adapters.keys`), so that settings may be logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from adapters.keys import PublicKey, Secret, SigningKey
+from adapters.settings_reader import Network
+from ledger.commands import Policy
+from ledger.currencies import Currencies
+from ledger.money import Currency
+
+Role = Literal["viewer", "operator", "admin"]
+Protocol = Literal["betbrothers", "marbles", "gpas", "fizzybubbly"]
+ReplayBalance = Literal["original", "current"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """``[server]``: where to listen, with how many processes, behind which proxies."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    trusted_proxies: tuple[Network, ...] = ()
+    """Only from these is the last X-Forwarded-For address believed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """``[database]``: the PostgreSQL to use, or where to keep the embedded one."""
+
+    url: Secret | None = None
+    """None: the embedded PostgreSQL in ``data_dir``."""
+    migrate_url: Secret | None = None
+    """A role that may create schemas, for `init`; None: ``url``."""
+    data_dir: Path = Path("var/postgres")
+    partitions: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorToken:
+    """One entry of ``operator.tokens``: who may call the operator API, as what, until when."""
+
+    name: str
+    role: Role
+    token: Secret
+    expires: datetime | None = None
+    """In UTC; None: never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """``[limits]``: what the service holds back at most, and how long it waits."""
+
+    queue_commands_max: int = 10_000
+    batch_commands_max: int = 256
+    command_age_max_s: float = 2.0
+    answer_timeout_s: float = 2.8
+    body_bytes_max: int = 64 * 1024
+    body_timeout_s: float = 5.0
+    connections_max: int = 2_000
+    round_expiry_h: int = 48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationSettings:
+    """What every integration has, whatever its protocol."""
+
+    name: str
+    policy: Policy = Policy()
+    replay_balance: ReplayBalance = "original"
+    """The balance in the answer to a replay: that of the first answer, or today's."""
+    allow_ips: tuple[Network, ...] = ()
+    """Empty: every address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BetBrothers(IntegrationSettings):
+    """An integration of protocol ``betbrothers``."""
+
+    secrets: tuple[Secret, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marbles(IntegrationSettings):
+    """An integration of protocol ``marbles``."""
+
+    public_keys: tuple[PublicKey, ...]
+    signing_key: SigningKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpas(IntegrationSettings):
+    """An integration of protocol ``gpas``."""
+
+    parent_system_id: str
+    secrets: tuple[Secret, ...]
+    replay: Literal["success", "error"] = "success"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FizzyBubbly(IntegrationSettings):
+    """An integration of protocol ``fizzybubbly``."""
+
+    public_key: Secret
+    """The API key that the header Public-Key carries."""
+    secrets: tuple[Secret, ...]
+    base_url: str
+    """Absolute URL under which the provider calls us, without a slash at its end."""
+
+
+Integration = BetBrothers | Marbles | Gpas | FizzyBubbly
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoPlayer:
+    """A player that `serve` registers, with money."""
+
+    player_id: str
+    currency: Currency
+    deposit: int
+    """In ledger units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """``[demo]``: what exists for trying out only."""
+
+    players: tuple[DemoPlayer, ...] = ()
+    provider_keys: Mapping[str, SigningKey] = field(default_factory=dict)
+    """The provider's own private key by integration, so that the simulator can sign as 155 does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration, checked."""
+
+    file: Path | None = None
+    server: Server = Server()
+    database: Database = Database()
+    operator_tokens: tuple[OperatorToken, ...] = ()
+    integrations: Mapping[str, Integration] = field(default_factory=dict)
+    currencies: Currencies = field(default_factory=Currencies)
+    limits: Limits = Limits()
+    demo: Demo | None = None
+    warnings: tuple[str, ...] = ()
+    """One line each; for the log at start."""
