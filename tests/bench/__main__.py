@@ -1,40 +1,18 @@
 """`python -m tests.bench`: run the suite, print the figures, keep them as JSON in var/bench."""
 
-import argparse
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 from time import strftime
 
-from tests.bench.bare_sql import BareSql, prepare_bare_sql
+from tests.bench import report
 from tests.bench.databases import Postgres, running_postgres
-from tests.bench.measures import Sample, Scenario, medians
-from tests.bench.over_http import library_server, null_server, signed_server
-from tests.bench.processes import ROOT, BenchmarkError, machine
-from tests.bench.report import print_report, write_json
+from tests.bench.measures import Figure, Sample, Scenario, medians
+from tests.bench.options import Options, parse
+from tests.bench.plan import Plan
+from tests.bench.processes import ROOT, BenchmarkError, machine, stopped_by_signals
 
-LEVELS = (1, 8, 32, 64, 128)
-QUICK_LEVELS = (1, 64)
-PARTS = "abcdefgh"
-
-
-def options() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="short form, for smoke use")
-    parser.add_argument("--only", default=PARTS, help="parts to run, e.g. a,b,d")
-    parser.add_argument("--rounds", type=int, help="interleaved rounds (default 3, quick 1)")
-    parser.add_argument("--seconds", type=float, help="per measurement (default 5, quick 2)")
-    chosen = parser.parse_args()
-    chosen.only = set(chosen.only.replace(",", ""))
-    if not chosen.only <= set(PARTS):
-        parser.error(f"--only takes letters of {PARTS}")
-    chosen.rounds = chosen.rounds or (1 if chosen.quick else 3)
-    chosen.seconds = chosen.seconds or (2.0 if chosen.quick else 5.0)
-    return chosen
+RESULTS = ROOT / "var" / "bench"
 
 
 def say(line: str) -> None:
@@ -42,81 +20,71 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does, so that everything that was started is stopped."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def scenarios(
-    stack: ExitStack, postgres: Postgres, directory: Path, chosen: argparse.Namespace
-) -> list[Scenario]:
-    """Start what the chosen parts need."""
-    levels = QUICK_LEVELS if chosen.quick else LEVELS
-    started: list[Scenario] = []
-    if "a" in chosen.only:
-        prepare_bare_sql(postgres)
-        for name, script, at in (
-            ("bare SQL", "bare_statements.sql", levels),
-            ("bare SQL, one function call", "bare_function.sql", (64,)),
-        ):
-            started.append(BareSql(postgres, name=name, script=script, levels=at))
-    if "b" in chosen.only:
-        started.append(stack.enter_context(null_server(directory)))
-        started.append(stack.enter_context(signed_server(directory)))
-    if "c" in chosen.only:
-        say("opening the library's wallets")
-        started.append(stack.enter_context(library_server(directory, postgres)))
-    return started
-
-
-def measure(measured: list[Scenario], *, rounds: int, seconds: float) -> list[Sample]:
+def measure(scenarios: list[Scenario], options: Options) -> list[Sample]:
     """All scenarios at all their levels, round after round."""
     samples = []
-    for number in range(1, rounds + 1):
-        for scenario in measured:
+    for number in range(1, options.rounds + 1):
+        for scenario in scenarios:
             for level in scenario.levels:
-                sample = scenario.measure(level, seconds)
+                sample = scenario.measure(level, options.seconds)
                 samples.append(sample)
-                say(
-                    f"round {number}/{rounds}  {sample.scenario:28} x{sample.in_flight:<4}"
-                    f" {sample.per_second:9,.0f}/s  {sample.cores}"
-                )
+                say(f"round {number}/{options.rounds}  {_line(sample)}")
     return samples
 
 
-def run(chosen: argparse.Namespace) -> None:
+def _line(sample: Sample) -> str:
+    p99 = "" if sample.p99_ms is None else f"p99 {sample.p99_ms:.1f} ms"
+    cores = " ".join(f"{name} {share:.2f}" for name, share in sample.cores.items())
+    level = f"x{sample.in_flight}"
+    return f"{sample.scenario:34} {level:5} {sample.per_second:9,.0f}/s  {p99:14} {cores}"
+
+
+def run(options: Options) -> None:
     """The whole run, from an empty directory to the report."""
-    directory = ROOT / "var" / "bench" / f"run-{strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    directory.mkdir(parents=True)
+    started = strftime("%Y%m%d-%H%M%S")
+    directory = RESULTS / f"run-{started}-{os.getpid()}"
     with ExitStack() as stack:
         say("starting PostgreSQL")
-        postgres = stack.enter_context(running_postgres(directory / "postgres"))
+        postgres = stack.enter_context(running_postgres(directory))
         postgres.require_durable()
-        about = machine() | {"database": postgres.value("SELECT version()").split(" on ")[0]}
-        measured = scenarios(stack, postgres, directory, chosen)
-        samples = measure(measured, rounds=chosen.rounds, seconds=chosen.seconds)
-    about["load at end"] = " ".join(f"{load:.1f}" for load in os.getloadavg())
-    about["method"] = f"medians of {chosen.rounds} interleaved rounds of {chosen.seconds:g} s"
-    figures = medians(samples)
-    print_report(about, figures)
-    say(f"written to {write_json(directory, about, samples, figures)}")
+        about = _about(postgres, options)
+        plan = Plan(options, postgres, stack, say)
+        samples = measure(plan.prepare(), options)
+        figures: list[Figure] = plan.figures(medians(samples))
+    about["load at end"] = _load()
+    middle = medians(samples)
+    print(report.tables(about, middle, figures))
+    print(f"\n{report.readme_table(middle, plan.headline(middle))}")
+    file = RESULTS / f"{started}.json"
+    report.write_json(file, about=about, samples=samples, medians=middle, figures=figures)
+    say(f"written to {file.relative_to(ROOT)}")
+
+
+def _about(postgres: Postgres, options: Options) -> dict[str, str]:
+    database = postgres.value("SELECT version()").split(" on ")[0]
+    return machine() | {
+        "database": f"{database}, fsync and synchronous_commit on, Unix socket",
+        "method": f"medians of {options.rounds} interleaved rounds of {options.seconds:g} s; "
+        "database, service and load generator share the cores; closed loop",
+        "load at start": _load(),
+    }
+
+
+def _load() -> str:
+    return " ".join(f"{load:.1f}" for load in os.getloadavg())
 
 
 def main() -> int:
     """Run the suite; 0 done, 1 a figure cannot be trusted, 130 interrupted."""
-    chosen = options()
+    options = parse()
     try:
         with stopped_by_signals():
-            run(chosen)
+            run(options)
     except BenchmarkError as problem:
         say(f"benchmark failed: {problem}")
         return 1
     except KeyboardInterrupt:
+        say("interrupted; everything that was started is stopped")
         return 130
     return 0
 

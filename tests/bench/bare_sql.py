@@ -42,7 +42,7 @@ class BareSql:
         threads = min(2, clients)
         command = [str(BINARIES / "pgbench"), "-n", "-M", "prepared", "-f", str(self._script)]
         command += ["-c", str(clients), "-j", str(threads), "-T", str(max(1, round(seconds)))]
-        command += ["-h", str(self._postgres.directory), "-U", "postgres", DATABASE]
+        command += ["-h", str(self._postgres.socket_directory), "-U", "postgres", DATABASE]
         return command
 
 

@@ -23,14 +23,18 @@ DURABLE_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A running PostgreSQL that only a Unix socket in `directory` leads to."""
+    """A running PostgreSQL that only a Unix socket leads to.
+
+    `directory` is the run's own: lanes, logs and configurations go there, and are deleted with it.
+    """
 
     directory: Path
+    socket_directory: Path
     pid: int
 
     def url(self, database: str) -> str:
         """Where a client connects to a database, as the superuser."""
-        return f"postgresql://postgres@/{database}?host={self.directory}"
+        return f"postgresql://postgres@/{database}?host={self.socket_directory}"
 
     def create_database(self, name: str) -> str:
         """A new empty database; returns its url."""
@@ -65,19 +69,20 @@ class Postgres:
 
 @contextmanager
 def running_postgres(directory: Path) -> Iterator[Postgres]:
-    """A fresh PostgreSQL in `directory`; stopped and deleted at the end."""
-    directory.mkdir(parents=True)
-    _let_system_user_in(directory)
+    """A fresh PostgreSQL in a new `directory`; stopped, and deleted with it, at the end."""
+    data = directory / "postgres"
+    data.mkdir(parents=True)
+    _let_system_user_in(data)
     try:
-        _run("initdb", "--auth=trust", "--encoding=utf8", "-U", "postgres", "-D", str(directory))
-        options = f"-h '' -k {directory} -c max_connections={CONNECTIONS_MAX}"
-        log = str(directory / "server.log")
-        _run("pg_ctl", "-w", "-D", str(directory), "-o", options, "-l", log, "start")
-        pid = int((directory / "postmaster.pid").read_text().splitlines()[0])
+        _run("initdb", "--auth=trust", "--encoding=utf8", "-U", "postgres", "-D", str(data))
+        options = f"-h '' -k {data} -c max_connections={CONNECTIONS_MAX}"
+        log = str(data / "server.log")
+        _run("pg_ctl", "-w", "-D", str(data), "-o", options, "-l", log, "start")
+        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
         try:
-            yield Postgres(directory=directory, pid=pid)
+            yield Postgres(directory=directory, socket_directory=data, pid=pid)
         finally:
-            _run("pg_ctl", "-w", "-D", str(directory), "-m", "fast", "stop")
+            _run("pg_ctl", "-w", "-D", str(data), "-m", "fast", "stop")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

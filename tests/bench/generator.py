@@ -8,7 +8,6 @@ from tests.bench.processes import BenchmarkError, run_tool
 from tests.bench.traffic import Lanes
 
 SCRIPT = Path(__file__).with_name("send_once.lua")
-THREADS_MAX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +24,13 @@ class Load:
     cpu_seconds: float
 
 
-def send(lanes: Lanes, *, port: int, connections: int, seconds: float, rate_max: int) -> Load:
-    """Keep `connections` requests in flight for that long; `rate_max` bounds what is prepared.
+def send(lanes: Lanes, *, port: int, connections: int, seconds: float) -> Load:
+    """Keep `connections` requests in flight for that long, with what the lanes hold.
 
     Raises BenchmarkError when the lanes ran out: a repeated request would be a duplicate, and
     duplicates are not what is measured.
     """
-    threads = min(THREADS_MAX, connections)
-    lanes.fill(round(rate_max * seconds) + connections, senders=threads)
+    threads = lanes.senders(connections)
     positions = [str(position) for position in lanes.positions[:threads]]
     command = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{round(seconds)}s"]
     command += ["--timeout", "10s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}", "--"]
@@ -40,7 +38,7 @@ def send(lanes: Lanes, *, port: int, connections: int, seconds: float, rate_max:
     output, cpu = run_tool(command)
     report = json.loads(output.rsplit("RESULT ", 1)[1])
     if report["exhausted"]:
-        raise BenchmarkError(f"the requests ran out: more than {rate_max} a second were answered")
+        raise BenchmarkError("the prepared requests ran out before the time did")
     for number, (sent, position) in enumerate(report["lanes"]):
         lanes.taken(number, requests=sent, position=position)
     return Load(

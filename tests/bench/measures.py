@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Protocol
 
@@ -25,6 +25,17 @@ class Sample:
     p99_ms: float | None = None
     failures: int = 0
     cores: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A single figure of a run, with what it should reach where there is an aim."""
+
+    name: str
+    value: float
+    unit: str
+    aim: str = ""
+    met: bool | None = None
 
 
 class Scenario(Protocol):
@@ -95,8 +106,3 @@ def find(samples: Iterable[Sample], scenario: str, in_flight: int) -> Sample | N
         if sample.scenario == scenario and sample.in_flight == in_flight:
             return sample
     return None
-
-
-def as_rows(samples: Iterable[Sample]) -> list[dict[str, object]]:
-    """The samples as plain values, for the JSON result."""
-    return [asdict(sample) for sample in samples]

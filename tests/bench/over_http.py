@@ -1,6 +1,6 @@
 """A server measured over HTTP with pre-signed requests: the same for the service and its rivals."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
@@ -16,7 +16,10 @@ SIDE_LEVELS = (64,)
 
 
 class OverHttp:
-    """wrk against one server; any answer but 2xx fails the run."""
+    """wrk against one server; any answer but 2xx fails the run.
+
+    `booked` counts what the server has kept: every answer must stand for one more booking.
+    """
 
     def __init__(
         self,
@@ -24,24 +27,32 @@ class OverHttp:
         name: str,
         levels: tuple[int, ...],
         port: int,
-        trees: dict[str, int],
+        trees: Callable[[], dict[str, int]],
         lanes: Lanes,
         rate_max: int,
         seconds_max: float = inf,
+        booked: Callable[[], int] | None = None,
     ) -> None:
         self.name = name
         self.levels = levels
-        self.rate_max = rate_max
-        self._seconds_max = seconds_max
         self._port = port
         self._trees = trees
         self._lanes = lanes
+        self._rate_max = rate_max
+        self._seconds_max = seconds_max
+        self._booked = booked
 
     def measure(self, in_flight: int, seconds: float) -> Sample:
         """Answers per second and their latencies with that many requests in flight."""
-        load, meter = self._send(in_flight, min(seconds, self._seconds_max))
-        if load.failures:
-            raise BenchmarkError(f"{self.name}: {load.failures} of {load.answers} were refused")
+        seconds = min(seconds, self._seconds_max)
+        # prepared before the meter runs: making requests is no part of sending them
+        self._lanes.fill(round(self._rate_max * seconds), connections=in_flight)
+        booked_before = self._booked() if self._booked else 0
+        meter = Meter(self._trees())
+        with meter.running():
+            load = send(self._lanes, port=self._port, connections=in_flight, seconds=seconds)
+            meter.add("generator", load.cpu_seconds)
+        self._check(load, booked_before, in_flight)
         return Sample(
             scenario=self.name,
             in_flight=in_flight,
@@ -52,20 +63,17 @@ class OverHttp:
             cores=meter.cores,
         )
 
-    def _send(self, in_flight: int, seconds: float) -> tuple[Load, Meter]:
-        # prepared before the meter runs: making requests is no part of sending them
-        self._lanes.fill(round(self.rate_max * seconds) + in_flight, senders=min(2, in_flight))
-        meter = Meter(self._trees)
-        with meter.running():
-            load = send(
-                self._lanes,
-                port=self._port,
-                connections=in_flight,
-                seconds=seconds,
-                rate_max=self.rate_max,
+    def _check(self, load: Load, booked_before: int, in_flight: int) -> None:
+        if load.failures:
+            raise BenchmarkError(
+                f"{self.name} x{in_flight}: {load.failures} of {load.answers} calls failed"
             )
-            meter.add("generator", load.cpu_seconds)
-        return load, meter
+        if self._booked:
+            booked = self._booked() - booked_before
+            if not load.answers <= booked <= load.answers + in_flight:
+                raise BenchmarkError(
+                    f"{self.name} x{in_flight}: {load.answers} answers, {booked} booked"
+                )
 
 
 def _seats() -> list[Seat]:
@@ -81,7 +89,7 @@ def null_server(directory: Path) -> Iterator[OverHttp]:
             name="generator ceiling",
             levels=SIDE_LEVELS,
             port=server.port,
-            trees={"service": server.pid},
+            trees=lambda: {"service": server.pid},
             lanes=lanes,
             rate_max=200_000,
             seconds_max=1.0,
@@ -97,7 +105,7 @@ def signed_server(directory: Path) -> Iterator[OverHttp]:
             name="signed handler",
             levels=SIDE_LEVELS,
             port=server.port,
-            trees={"service": server.pid},
+            trees=lambda: {"service": server.pid},
             lanes=lanes,
             rate_max=40_000,
         )
@@ -108,7 +116,7 @@ def library_server(directory: Path, postgres: Postgres) -> Iterator[OverHttp]:
     """The eventsourcing library used plainly, behind the same handler."""
     postgres.create_database("library")
     lanes = Lanes(directory / "library", betbrothers_bets(_seats(), seed=3))
-    arguments = ["--socket-directory", str(postgres.directory), "--database", "library"]
+    arguments = ["--socket-directory", str(postgres.socket_directory), "--database", "library"]
     arguments += ["--players", str(PLAYERS)]
     log = directory / "library.log"
     with module_server("tests.bench.servers.library", *arguments, log=log) as server:
@@ -116,7 +124,7 @@ def library_server(directory: Path, postgres: Postgres) -> Iterator[OverHttp]:
             name="library as it comes",
             levels=SIDE_LEVELS,
             port=server.port,
-            trees={"service": server.pid, "database": postgres.pid},
+            trees=lambda: {"service": server.pid, "database": postgres.pid},
             lanes=lanes,
             rate_max=10_000,
         )

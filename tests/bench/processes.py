@@ -1,6 +1,7 @@
 """Child processes of a benchmark: started on loopback, measured, and always stopped again."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 class BenchmarkError(Exception):
     """The run cannot give a figure that may be trusted."""
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that everything that was started is stopped."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def free_port() -> int:
@@ -157,5 +168,4 @@ def machine() -> dict[str, str]:
         "memory": f"{memory_gib:.0f} GiB",
         "system": f"{os.uname().sysname} {os.uname().release}",
         "python": sys.version.split()[0],
-        "load at start": " ".join(f"{load:.1f}" for load in os.getloadavg()),
     }

@@ -1,36 +1,111 @@
 """The figures of a run, as tables to read (markdown) and as JSON to keep."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench.measures import Sample, as_rows
+from tests.bench.measures import Figure, Sample, find
+
+BARE_SQL = "bare SQL"
+LIBRARY = "library as it comes"
+SIDE_LEVEL = 64
 
 
-def print_report(about: dict[str, str], figures: Sequence[Sample]) -> None:
-    """The machine, the method, and one row for each scenario and level."""
-    for name, value in about.items():
-        print(f"{name}: {value}")
-    print()
-    print("| scenario | in flight | per second | p50 ms | p99 ms | cores used |")
-    print("|---|--:|--:|--:|--:|---|")
-    for sample in figures:
-        cores = ", ".join(f"{name} {share:.2f}" for name, share in sample.cores.items())
-        print(
-            f"| {sample.scenario} | {sample.in_flight} | {sample.per_second:,.0f} "
-            f"| {_milliseconds(sample.p50_ms)} | {_milliseconds(sample.p99_ms)} | {cores} |"
-        )
+def tables(about: dict[str, str], samples: Sequence[Sample], figures: Sequence[Figure]) -> str:
+    """Everything that a run found: machine and method, the measurements, the single figures."""
+    parts = ["\n".join(f"{name}: {value}" for name, value in about.items())]
+    if samples:
+        parts.append(measurements(samples))
+    if figures:
+        parts.append(single_figures(figures))
+    return "\n\n".join(parts)
+
+
+def measurements(samples: Sequence[Sample]) -> str:
+    """One row for each scenario and level, with ratios to bare SQL and to the plain library."""
+    header = ["scenario", "in flight", "per second", "p50 ms", "p99 ms", "non-200"]
+    header += ["x bare SQL", "x library", "cores"]
+    return _markdown(header, [_row(sample, samples) for sample in samples], text_columns=(0, 8))
+
+
+def single_figures(figures: Sequence[Figure]) -> str:
+    """One row for each figure, with its aim and whether it was met."""
+    verdicts = {True: "met", False: "MISSED", None: ""}
+    rows = [
+        [figure.name, f"{_number(figure.value)} {figure.unit}", figure.aim, verdicts[figure.met]]
+        for figure in figures
+    ]
+    return _markdown(["figure", "value", "aim", ""], rows, text_columns=(0, 2, 3))
+
+
+def readme_table(samples: Sequence[Sample], service: str) -> str:
+    """Operations per second at each number of requests in flight: for the README."""
+    levels = sorted({sample.in_flight for sample in samples})
+    names = [BARE_SQL, LIBRARY, "signed handler", service]
+    rows = []
+    for name in names:
+        found = [find(samples, name, level) for level in levels]
+        if any(found):
+            rows.append([name, *(_per_second(sample) for sample in found)])
+    latencies = [find(samples, service, level) for level in levels]
+    if any(latencies):
+        rows.append(["p50 / p99 of the service, ms", *(_latency(sample) for sample in latencies)])
+    return _markdown(["in flight", *(str(level) for level in levels)], rows, text_columns=(0,))
 
 
 def write_json(
-    directory: Path, about: dict[str, str], samples: Sequence[Sample], figures: Sequence[Sample]
-) -> Path:
-    """Keep the medians and every single measurement; returns the file."""
-    file = directory / "result.json"
-    content = {"about": about, "medians": as_rows(figures), "samples": as_rows(samples)}
-    file.write_text(json.dumps(content, indent=1))
-    return file
+    file: Path,
+    *,
+    about: dict[str, str],
+    samples: Sequence[Sample],
+    medians: Sequence[Sample],
+    figures: Sequence[Figure],
+) -> None:
+    """Keep the medians, the single figures and every single measurement."""
+    content = {
+        "about": about,
+        "medians": [asdict(sample) for sample in medians],
+        "figures": [asdict(figure) for figure in figures],
+        "samples": [asdict(sample) for sample in samples],
+    }
+    file.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def _milliseconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def _row(sample: Sample, samples: Sequence[Sample]) -> list[str]:
+    return [
+        sample.scenario,
+        str(sample.in_flight),
+        f"{sample.per_second:,.0f}",
+        _number(sample.p50_ms),
+        _number(sample.p99_ms),
+        str(sample.failures),
+        _ratio(sample, find(samples, BARE_SQL, sample.in_flight)),
+        _ratio(sample, find(samples, LIBRARY, SIDE_LEVEL)),
+        ", ".join(f"{name} {share:.2f}" for name, share in sample.cores.items()),
+    ]
+
+
+def _ratio(sample: Sample, other: Sample | None) -> str:
+    return "" if other is None else f"{sample.per_second / other.per_second:.2f}"
+
+
+def _per_second(sample: Sample | None) -> str:
+    return "" if sample is None else f"{sample.per_second:,.0f}"
+
+
+def _latency(sample: Sample | None) -> str:
+    return "" if sample is None else f"{_number(sample.p50_ms)} / {_number(sample.p99_ms)}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.2f}"
+
+
+def _markdown(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: Sequence[int]
+) -> str:
+    marks = ["---" if column in text_columns else "--:" for column in range(len(header))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, marks, *rows))

@@ -57,8 +57,13 @@ class Lanes:
         for file in self._files:
             file.write_bytes(b"")
 
-    def fill(self, requests: int, *, senders: int) -> None:
-        """Make sure that each of the first `senders` lanes still holds its share of `requests`."""
+    def senders(self, connections: int) -> int:
+        """How many lanes are read at once where there are that many connections."""
+        return min(len(self._files), connections)
+
+    def fill(self, requests: int, *, connections: int) -> None:
+        """Make sure that the lanes which will be read still hold that many requests together."""
+        senders = self.senders(connections)
         share = -(-requests // senders)
         for number, file in enumerate(self._files[:senders]):
             missing = max(0, share - self._left[number])

@@ -1,0 +1,66 @@
+"""The scenarios of the service: bets and rounds at rising load, and the same with slow commits."""
+
+from dataclasses import replace
+
+from tests.bench.databases import Postgres
+from tests.bench.measures import Sample, Scenario
+from tests.bench.over_http import OverHttp
+from tests.bench.processes import BenchmarkError
+from tests.bench.service import Service
+from tests.bench.traffic import Lanes, Seat, betbrothers_bets, betbrothers_rounds
+
+RATE_MAX = 20_000
+SLOW_COMMIT_US = 2_000
+BETS = "service, bets"
+ROUNDS = "service, rounds"
+
+
+def bets(service: Service, seats: list[Seat], levels: tuple[int, ...], *, name: str) -> OverHttp:
+    """Signed bets, each the only one of its round."""
+    lanes = Lanes(service.directory / f"{service.database}-bets", betbrothers_bets(seats, seed=4))
+    return OverHttp(
+        name=name,
+        levels=levels,
+        port=service.port,
+        trees=lambda: {"service": service.pid, "database": service.postgres.pid},
+        lanes=lanes,
+        rate_max=RATE_MAX,
+        booked=service.booked,
+    )
+
+
+def rounds(service: Service, seats: list[Seat], levels: tuple[int, ...], *, name: str) -> OverHttp:
+    """Bets and, some time after each, the win that closes its round."""
+    directory = service.directory / f"{service.database}-rounds"
+    # one sender: over two, a win might overtake its bet
+    lanes = Lanes(directory, betbrothers_rounds(seats, seed=5), count=1)
+    return OverHttp(
+        name=name,
+        levels=levels,
+        port=service.port,
+        trees=lambda: {"service": service.pid, "database": service.postgres.pid},
+        lanes=lanes,
+        rate_max=RATE_MAX,
+        booked=service.booked,
+    )
+
+
+class SlowCommits:
+    """Another scenario while each commit waits 2 ms, as on a real disk or a synchronous standby."""
+
+    def __init__(self, scenario: Scenario, postgres: Postgres, levels: tuple[int, ...]) -> None:
+        self.name = f"{scenario.name}, 2 ms commits"
+        self.levels = levels
+        self._scenario = scenario
+        self._postgres = postgres
+
+    def measure(self, in_flight: int, seconds: float) -> Sample:
+        """The other scenario's figure, with the delay on only while it is taken."""
+        self._postgres.set_commit_delay(SLOW_COMMIT_US)
+        try:
+            sample = self._scenario.measure(in_flight, seconds)
+        finally:
+            self._postgres.set_commit_delay(0)
+        if in_flight == 1 and sample.per_second > 1e6 / SLOW_COMMIT_US:
+            raise BenchmarkError(f"{self.name}: commit_delay does not delay commits")
+        return replace(sample, scenario=self.name)
