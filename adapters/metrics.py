@@ -1,0 +1,142 @@
+"""Counters, gauges and histograms of the service, under the names that `/metrics` shows.
+
+With several workers they are shared through the directory that PROMETHEUS_MULTIPROC_DIR names; it
+must be set before this module is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+"""Of what `Metrics.render` returns."""
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """Every metric of the service; one object a process.
+
+    `call` is the hot path; the rest are the library's own objects, to be used directly.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._calls = self._counter(
+            "calls",
+            "Provider calls by outcome: ok, replayed or the refusal.",
+            ("integration", "operation", "outcome"),
+        )
+        self._call_seconds = self._histogram(
+            "call_seconds",
+            "Time from the call's last byte to its answer.",
+            _SECONDS,
+            ("integration", "operation"),
+        )
+        self._hits = self._counter(
+            "idempotency_hits",
+            "Calls answered from an earlier one of the same key and content.",
+            ("integration",),
+        )
+        self.batch_commands: Histogram = self._histogram(
+            "batch_commands", "Commands committed together.", _SIZES
+        )
+        self.commit_seconds: Histogram = self._histogram(
+            "commit_seconds", "Time of one append, its commit included.", _SECONDS
+        )
+        self.queue_commands: Gauge = Gauge(
+            "wallet_ledger_queue_commands",
+            "Commands that wait for their batch.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self.version_conflicts: Counter = self._counter(
+            "version_conflicts", "Commands decided again because another process had written."
+        )
+        self.commits_unknown: Counter = self._counter(
+            "commits_unknown", "Commits whose outcome had to be looked up or stayed unknown."
+        )
+        self.store_reconnects: Counter = self._counter(
+            "store_reconnects", "Database connections made anew after one was lost."
+        )
+        self.journal_rows_written: Counter = self._counter(
+            "journal_rows_written", "Calls written to the call journal."
+        )
+        self.journal_rows_lost: Counter = self._counter(
+            "journal_rows_lost", "Calls that never reached the call journal."
+        )
+        self._call_children: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
+        self._hit_children: dict[str, Counter] = {}
+        if not _shared():
+            PlatformCollector(registry=self._registry)
+            ProcessCollector(registry=self._registry)
+
+    def call(self, integration: str, operation: str, outcome: str, seconds: float) -> None:
+        """Count one call. Each label must come from a closed list, never from the wire."""
+        key = (integration, operation, outcome)
+        children = self._call_children.get(key)
+        if children is None:
+            children = self._call_children[key] = (
+                self._calls.labels(*key),
+                self._call_seconds.labels(integration, operation),
+            )
+        counter, histogram = children
+        counter.inc()
+        histogram.observe(seconds)
+
+    def idempotency_hit(self, integration: str) -> None:
+        """Count one replay that was answered from before."""
+        child = self._hit_children.get(integration)
+        if child is None:
+            child = self._hit_children[integration] = self._hits.labels(integration)
+        child.inc()
+
+    def render(self) -> bytes:
+        """What `/metrics` answers, of all workers; reads files there, so not for the event loop."""
+        if not _shared():
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+        return generate_latest(registry)
+
+    def names(self) -> tuple[str, ...]:
+        """Every name of ours as `/metrics` shows it (a histogram's without its suffixes)."""
+        return tuple(
+            f"{family.name}_total" if family.type == "counter" else family.name
+            for family in self._registry.collect()
+            if family.name.startswith("wallet_ledger_")
+        )
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(f"wallet_ledger_{name}", text, labels, registry=self._registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()
+    ) -> Histogram:
+        return Histogram(
+            f"wallet_ledger_{name}", text, labels, registry=self._registry, buckets=buckets
+        )
+
+
+def worker_died(process_id: int) -> None:
+    """Take a dead worker's gauges out of the sums; its counts stay."""
+    if _shared():
+        mark_process_dead(process_id)
+
+
+def _shared() -> bool:
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
