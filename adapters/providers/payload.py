@@ -1,0 +1,229 @@
+"""Reads a provider's JSON strictly: what cannot be taken exactly as meant is refused as malformed.
+
+Nothing is repaired, rounded or guessed here, and no number ever passes through a float.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+
+from adapters.providers.protocol import RefusedCall
+from ledger.refusals import Refusal
+
+NESTING_MAX: Final = 8
+"""Deepest nesting of objects and lists; the body's own object is the first level."""
+
+ID_LENGTH_MAX: Final = 255
+"""Longest id in characters. Providers use UUIDs and names; a longer one does not fit an index."""
+
+
+class _Ambiguous(ValueError):
+    """JSON that reads in more than one way."""
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in ``body``: integers as int, all other numbers as exact Decimal.
+
+    Raises `RefusedCall` (malformed_request) unless the body is UTF-8 and one JSON object without a
+    key that comes twice, NaN, infinity or half a surrogate, nested at most `NESTING_MAX` deep.
+    """
+    try:
+        value = _DECODER.decode(body.decode())
+    except UnicodeDecodeError as error:
+        malformed(f"body: not UTF-8 at byte {error.start}")
+    except json.JSONDecodeError as error:
+        malformed(f"body: not JSON at character {error.pos}: {error.msg}")
+    except _Ambiguous as error:
+        malformed(f"body: {error}")
+    except RecursionError:
+        malformed(_TOO_DEEP)
+    except (ValueError, ArithmeticError):  # more digits than int or Decimal will take
+        malformed("body: a number is too long")
+    if not isinstance(value, dict):
+        malformed(f"body: expected an object, got {_kind(value)}")
+    # With fewer brackets it cannot be too deep, without an escape it holds no half a surrogate.
+    if b"\\u" in body or body.count(b"{") + body.count(b"[") > NESTING_MAX:
+        _check(value, 1)
+    return value
+
+
+def malformed(detail: str) -> NoReturn:
+    """Refuse the call as malformed. ``detail`` names the field and the fault, never the value."""
+    raise RefusedCall(Refusal.MALFORMED_REQUEST, detail)
+
+
+class Fields:
+    """An object of a provider's payload, read field by field.
+
+    Every reader raises `RefusedCall` (malformed_request) that names the field by its full path.
+    An optional field that is null counts as missing.
+    """
+
+    __slots__ = ("_path", "_values")
+
+    def __init__(self, values: dict[str, Any], path: str = "") -> None:
+        """``path`` is the way to the object in the body, with a point at its end."""
+        self._values = values
+        self._path = path
+
+    def identifier(self, name: str) -> str:
+        """A required opaque id: a string, or a JSON integer, which becomes a string."""
+        value = self._values.get(name)
+        if type(value) is int:
+            value = str(value)
+        if type(value) is not str:
+            self._expected("an id", name)
+        problem = _id_problem(value)
+        if problem is not None:
+            malformed(f"{self._path}{name}: {problem}")
+        return value
+
+    def optional_identifier(self, name: str) -> str | None:
+        """As `identifier`; None where it is missing."""
+        return None if self._values.get(name) is None else self.identifier(name)
+
+    def peek(self, name: str) -> str | None:
+        """The id if it is a good one, else None: for what is echoed or logged of a bad body."""
+        value = self._values.get(name)
+        if type(value) is int:
+            value = str(value)
+        return value if type(value) is str and _id_problem(value) is None else None
+
+    def text(self, name: str) -> str:
+        """A required string that is not empty, such as a currency's code."""
+        if type(self._values.get(name)) is not str:
+            self._expected("a string", name)
+        return self.identifier(name)
+
+    def flag(self, name: str) -> bool:
+        """A required boolean."""
+        value = self._values.get(name)
+        if type(value) is not bool:
+            self._expected("a boolean", name)
+        return value
+
+    def optional_flag(self, name: str) -> bool:
+        """As `flag`; False where it is missing."""
+        return False if self._values.get(name) is None else self.flag(name)
+
+    def integer(self, name: str) -> int:
+        """A required JSON integer; 100.0 is none."""
+        value = self._values.get(name)
+        if type(value) is not int:
+            self._expected("an integer", name)
+        return value
+
+    def number(self, name: str) -> Decimal:
+        """A required JSON number, exact."""
+        value = self._values.get(name)
+        if type(value) is int:
+            return Decimal(value)
+        if type(value) is not Decimal:
+            self._expected("a number", name)
+        return value
+
+    def optional_number(self, name: str) -> Decimal | None:
+        """As `number`; None where it is missing."""
+        return None if self._values.get(name) is None else self.number(name)
+
+    def section(self, name: str) -> Fields:
+        """A required object."""
+        value = self._values.get(name)
+        if type(value) is not dict:
+            self._expected("an object", name)
+        return Fields(value, f"{self._path}{name}.")
+
+    def optional_section(self, name: str) -> Fields | None:
+        """As `section`; None where it is missing."""
+        return None if self._values.get(name) is None else self.section(name)
+
+    def marks(self, *names: str) -> dict[str, str | int | bool]:
+        """Those of the named fields that hold something plain, for an event's tags.
+
+        Never refuses: no money hangs on them, and a win is not to be lost for an odd mark.
+        A decimal becomes text.
+        """
+        found: dict[str, str | int | bool] = {}
+        for name in names:
+            value = self._values.get(name)
+            if isinstance(value, Decimal):
+                value = str(value)
+            if isinstance(value, int) or (isinstance(value, str) and value and "\0" not in value):
+                found[name] = value
+        return found
+
+    def value(self, name: str) -> Any:
+        """Whatever stands there; None where nothing does."""
+        return self._values.get(name)
+
+    def refuse(self, name: str, problem: str) -> NoReturn:
+        """Refuse the call because of this field."""
+        malformed(f"{self._path}{name}: {problem}")
+
+    def _expected(self, what: str, name: str) -> NoReturn:
+        if name not in self._values:
+            self.refuse(name, "missing")
+        self.refuse(name, f"expected {what}, got {_kind(self._values[name])}")
+
+
+_TOO_DEEP = f"body: nested deeper than {NESTING_MAX}"
+_KINDS = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    Decimal: "a decimal number",
+}
+
+
+def _kind(value: object) -> str:
+    return "null" if value is None else _KINDS[type(value)]
+
+
+def _id_problem(value: str) -> str | None:
+    if not value:
+        return "empty"
+    if len(value) > ID_LENGTH_MAX:
+        return f"longer than {ID_LENGTH_MAX} characters"
+    return "holds NUL" if "\0" in value else None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise _Ambiguous("a key comes twice in one object")
+    return values
+
+
+def _constant(name: str) -> NoReturn:
+    raise _Ambiguous(f"{name} is no number")
+
+
+def _check(value: Any, level: int) -> None:
+    """Refuse half a surrogate, and what is nested too deep."""
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, dict | list):
+        if level > NESTING_MAX:
+            malformed(_TOO_DEEP)
+        if isinstance(value, dict):
+            for key in value:
+                _check_text(key)
+            value = value.values()
+        for item in value:
+            _check(item, level + 1)
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        malformed("body: a string holds half a surrogate")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=Decimal, parse_constant=_constant
+)

@@ -1,0 +1,89 @@
+"""The signatures of the four protocols: each over the raw bytes and compared in constant time.
+
+Several secrets or keys are a rotation: any of them verifies, and the id of the one that did is the
+answer. A signature that is missing or cannot be read is refused like a wrong one.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Sequence
+from hashlib import md5, sha1
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from adapters.keys import PublicKey, Secret, SigningKey
+from adapters.providers.protocol import RefusedCall
+from ledger.refusals import Refusal
+
+
+def hmac_sha256(secret: Secret, message: bytes) -> bytes:
+    """Lower-case hex HMAC-SHA256 (betbrothers, fizzybubbly)."""
+    return hmac.digest(secret.reveal_bytes(), message, "sha256").hex().encode()
+
+
+def sha1_suffixed(secret: Secret, message: bytes) -> bytes:
+    """Upper-case hex SHA-1 of the message with the secret behind it (gpas)."""
+    digest = sha1(message + secret.reveal_bytes(), usedforsecurity=False)
+    return digest.hexdigest().upper().encode()
+
+
+def string_to_sign(method: str, uri: str, body: bytes) -> bytes:
+    """What Fizzy Bubbly signs: method, absolute URI, the body's upper-case hex MD5; one a line."""
+    digest = md5(body, usedforsecurity=False).hexdigest().upper()
+    return f"{method}\n{uri}\n{digest}".encode()
+
+
+def verify_hex(secrets: Sequence[Secret], presented: str | None, message: bytes) -> str:
+    """Id of the secret whose `hmac_sha256` was presented, in any case. Raises `RefusedCall`."""
+    expected = ((secret, hmac_sha256(secret, message)) for secret in secrets)
+    return _match(expected, _bytes(presented).lower())
+
+
+def verify_sha1(secrets: Sequence[Secret], presented: str | None, message: bytes) -> str:
+    """Id of the secret whose `sha1_suffixed` was presented, in capitals. Raises `RefusedCall`."""
+    expected = ((secret, sha1_suffixed(secret, message)) for secret in secrets)
+    return _match(expected, _bytes(presented))
+
+
+def verify_rsa(keys: Sequence[PublicKey], presented: str | None, message: bytes) -> str:
+    """Id of the key that verifies the base64 RSA-SHA256 (PKCS#1 v1.5) signature.
+
+    Raises `RefusedCall`.
+    """
+    try:
+        signature = b64decode(_bytes(presented), validate=True)
+    except ValueError:
+        signature = b""
+    for key in keys:
+        try:
+            key.key.verify(signature, message, PKCS1v15(), SHA256())
+        except InvalidSignature:
+            continue
+        return key.id
+    raise RefusedCall(Refusal.INVALID_SIGNATURE, "signature missing or wrong")
+
+
+def sign_rsa(key: SigningKey, message: bytes) -> str:
+    """Base64 RSA-SHA256 (PKCS#1 v1.5) signature."""
+    return b64encode(key.key.sign(message, PKCS1v15(), SHA256())).decode()
+
+
+def same_text(secret: Secret, presented: str | None) -> bool:
+    """Whether the text presented is the secret, in constant time."""
+    return hmac.compare_digest(secret.reveal_bytes(), _bytes(presented))
+
+
+def _match(expected: Iterable[tuple[Secret, bytes]], presented: bytes) -> str:
+    for secret, signature in expected:
+        if hmac.compare_digest(signature, presented):
+            return secret.id
+    raise RefusedCall(Refusal.INVALID_SIGNATURE, "signature missing or wrong")
+
+
+def _bytes(header: str | None) -> bytes:
+    """A header's value, whatever bytes it came in."""
+    return (header or "").encode(errors="replace")
