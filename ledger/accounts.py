@@ -1,6 +1,6 @@
 """The rules of the player's account.
 
-Registration, sessions, limits, and the operator's own movements.
+Registration, limits, and the operator's own movements.
 """
 
 from __future__ import annotations
@@ -10,16 +10,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict
 
-from ledger.bets import find_session, is_live
 from ledger.commands import (
     AdjustBalance,
     CancelWithdrawal,
-    CloseSession,
     ConvertBonus,
     Deposit,
     ForfeitBonus,
     GrantBonus,
-    OpenSession,
     OperatorMovement,
     RegisterPlayer,
     SetLimits,
@@ -27,7 +24,7 @@ from ledger.commands import (
     Stamp,
     Withdraw,
 )
-from ledger.decisions import Decision, Known, Recall, about, about_money, moment, overflow
+from ledger.decisions import Decision, Known, Recall, about, about_money, overflow
 from ledger.events import (
     BalanceAdjusted,
     BonusConverted,
@@ -36,8 +33,6 @@ from ledger.events import (
     Deposited,
     LimitsSet,
     PlayerRegistered,
-    SessionClosed,
-    SessionOpened,
     WalletOpened,
     WithdrawalCancelled,
     WithdrawalConfirmed,
@@ -45,7 +40,7 @@ from ledger.events import (
     Withdrawn,
 )
 from ledger.money import UNITS_MAX
-from ledger.player import Limits, Player, PlayerEvent, Session, Wallet
+from ledger.player import Limits, Player, PlayerEvent, Wallet
 from ledger.refusals import Refusal, Refused
 
 
@@ -58,50 +53,6 @@ def register(player: Player, command: RegisterPlayer, stamp: Stamp) -> Decision:
     if command.currency not in player.wallets:
         events.append(WalletOpened(**fields, currency=command.currency))
     return tuple(events)
-
-
-def open_session(player: Player, command: OpenSession, stamp: Stamp, known: Known) -> Decision:
-    """Begin a session; from a launch session only while that one is live."""
-    if command.session in player.sessions:
-        return ()
-    if command.parent is not None:
-        parent = find_session(player, command.integration, command.parent, known)
-        if not isinstance(parent, Session):
-            return parent
-        if not is_live(parent, moment(player, stamp), command.policy):
-            return Refused(Refusal.SESSION_EXPIRED, "the launch session is over")
-    if command.currency not in player.wallets:
-        return Refused(Refusal.CURRENCY_MISMATCH, f"the player has no {command.currency} wallet")
-    event = SessionOpened(
-        **about(player, command, stamp, "open_session"),
-        integration=command.integration,
-        session=command.session,
-        game=command.game,
-        currency=command.currency,
-        parent=command.parent,
-    )
-    return (event,)
-
-
-def close_session(player: Player, command: CloseSession, stamp: Stamp, known: Known) -> Decision:
-    """End a session and, where asked, those that were opened from it."""
-    session = player.sessions.get(command.session)
-    if session is None and command.session not in known.sessions:
-        return Recall(session=command.session)
-    if session is None and known.sessions[command.session] is None:
-        return Refused(Refusal.UNKNOWN_SESSION, "no such session")
-    if command.strict and (session is None or session.closed):
-        return Refused(Refusal.SESSION_EXPIRED, "the session is closed already")
-    fields = about(player, command, stamp, "close_session") | {"integration": command.integration}
-    return tuple(
-        SessionClosed(**fields, session=held.session)
-        for held in player.sessions.values()
-        if not held.closed
-        and (
-            held.session == command.session
-            or (command.with_children and held.parent == command.session)
-        )
-    )
 
 
 def set_limits(player: Player, command: SetLimits, stamp: Stamp) -> Decision:
@@ -156,7 +107,11 @@ def settle_withdrawal(
         if not known.is_settled(withdrawal):
             return Recall(transaction=withdrawal)
         found = known.transaction(withdrawal)
-        if found is None or found.player_id != player.player_id:
+        if (
+            found is None
+            or found.player_id != player.player_id
+            or not isinstance(found.event, Withdrawn | WithdrawalHeld)
+        ):
             return Refused(Refusal.ORIGINAL_NOT_FOUND, "no such withdrawal of this player")
         return Refused(Refusal.ORIGINAL_SETTLED, "the withdrawal is not held any more")
     currency, amount = hold
@@ -178,7 +133,9 @@ _OperatorEvent = (
 )
 
 
-def _operator_change(command: OperatorMovement) -> tuple[_OperatorEvent, Wallet]:
+def _operator_change(  # noqa: PLR0911 - one case a command
+    command: OperatorMovement,
+) -> tuple[_OperatorEvent, Wallet]:
     amount = command.amount
     match command:
         case Deposit():

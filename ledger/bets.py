@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from ledger.commands import (
@@ -11,14 +13,12 @@ from ledger.commands import (
     CreditWin,
     GameCommand,
     PlaceBet,
-    Policy,
-    ReadBalance,
     RefundBet,
     Reversal,
     ReverseWin,
     Stamp,
 )
-from ledger.decisions import Decision, Known, Recall, about_money, moment, overflow
+from ledger.decisions import TOMBSTONE, Decision, Known, Recall, about_money, moment, overflow
 from ledger.events import (
     BetPlaced,
     BetRefunded,
@@ -32,9 +32,12 @@ from ledger.events import (
 from ledger.money import UNITS_MAX
 from ledger.player import Bet, Losses, Player, Round, Session, Wallet, Win
 from ledger.refusals import Refusal, Refused
+from ledger.sessions import find_session, is_live
 
 
-def place_bet(player: Player, command: PlaceBet, stamp: Stamp, known: Known) -> Decision:
+def place_bet(  # noqa: PLR0911 - one return a refusal, in the order of the table
+    player: Player, command: PlaceBet, stamp: Stamp, known: Known
+) -> Decision:
     """Take a stake (rule 3)."""
     assert command.currency is not None
     assert command.round_id is not None
@@ -57,7 +60,7 @@ def place_bet(player: Player, command: PlaceBet, stamp: Stamp, known: Known) -> 
         return refused
     if found is not None and found.closed:
         return Refused(Refusal.ROUND_CLOSED, f"round {command.round_id} is closed")
-    if wallet.total < command.amount:
+    if command.amount > max(wallet.total, 0):
         return Refused(Refusal.INSUFFICIENT_FUNDS, "the balance does not cover the stake")
     event = BetPlaced(
         **_about(player, command, stamp, command.currency, _stake(wallet, command)),
@@ -85,7 +88,7 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
         or (found is not None and found.currency != command.currency)
     ):
         return Refused(Refusal.CURRENCY_MISMATCH, f"the bet is not in {command.currency}")
-    refused = _win_refused(command, found) or overflow(wallet, command.amount, UNITS_MAX)
+    refused = _win_refused(command, found, known) or overflow(wallet, command.amount, UNITS_MAX)
     if refused is not None:
         return refused
     exceptions = command.exceptions
@@ -94,8 +97,10 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
     if found is not None and command.round_id not in (None, found.round_id):
         exceptions += ("round_mismatch",)
     unbound = found is None and command.round_id is None
+    fields = _about(player, command, stamp, command.currency, _split(command.amount, found))
+    fields["game"] = command.game or (found.game if found else None)
     event = WinCredited(
-        **_about(player, command, stamp, command.currency, _split(command.amount, found)),
+        **fields,
         round_id=(command.round_id or command.key) if found is None else found.round_id,
         opens_round=found is None,
         closes_round=(command.closes_round or unbound) and (found is None or not found.closed),
@@ -105,12 +110,14 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
     return (event,)
 
 
-def reverse(player: Player, command: Reversal, stamp: Stamp, known: Known) -> Decision:
+def reverse(  # noqa: PLR0911 - one return a refusal, in the order of the table
+    player: Player, command: Reversal, stamp: Stamp, known: Known
+) -> Decision:
     """Undo a bet or a win (rules 4 and 7 to 10)."""
     session = _any_session(player, command, known)
     if isinstance(session, Refused | Recall):
         return session
-    located = _locate(player, command.integration, command.original_key)
+    located = _locate(player, command, command.original_key)
     if located is None:
         return _reverse_unknown(player, command, stamp, known, session)
     found, original = located
@@ -135,52 +142,10 @@ def close_round(player: Player, command: CloseRound, stamp: Stamp, known: Known)
         )
     if found.closed:
         return ()
-    event = RoundClosed(
-        **_about(player, command, stamp, found.currency, Wallet()),
-        round_id=command.round_id,
-        closes_round=True,
-    )
+    fields = _about(player, command, stamp, found.currency, Wallet())
+    fields["game"] = command.game or found.game
+    event = RoundClosed(**fields, round_id=command.round_id, closes_round=True)
     return (event,)
-
-
-def read_balance(player: Player, command: ReadBalance, stamp: Stamp, known: Known) -> Decision:
-    """Check that the provider may see the balance: a live session, in the currency it names."""
-    session = find_session(player, command.integration, command.session, known)
-    if not isinstance(session, Session):
-        return session
-    if not is_live(session, moment(player, stamp), command.policy):
-        return Refused(Refusal.SESSION_EXPIRED, "the session is over")
-    if command.currency not in (None, session.currency):
-        return Refused(Refusal.CURRENCY_MISMATCH, f"the session is not in {command.currency}")
-    return ()
-
-
-def find_session(
-    player: Player, integration: str, session: str, known: Known
-) -> Session | Refused | Recall:
-    """The player's session of that integration.
-
-    One that is no longer in memory counts as closed.
-    """
-    held = player.sessions.get(session)
-    if held is None:
-        if session not in known.sessions:
-            return Recall(session=session)
-        found = known.sessions[session]
-        if found is not None and found[0] == player.player_id:
-            held = found[1]
-    if held is None or held.integration != integration:
-        return Refused(Refusal.UNKNOWN_SESSION, "no such session of this player")
-    return held
-
-
-def is_live(session: Session, now: datetime, policy: Policy) -> bool:
-    """Whether a bet may still come.
-
-    Neither closed nor idle for longer than the integration allows (rule 3).
-    """
-    idle_since = session.last_bet_at or session.opened_at
-    return not session.closed and now - idle_since <= timedelta(seconds=policy.session_ttl_s)
 
 
 def _any_session(
@@ -260,15 +225,16 @@ def _round_of_win(
 ) -> tuple[Round | None, Decision | None]:
     """The round that the win belongs to.
 
-    That of the bet it names, or the one it names. None: there is no bet.
+    That of the bet it names, or where there is no such bet, the one it names.
     """
     if command.bet_key is not None:
-        located = _locate(player, command.integration, command.bet_key)
-        if located is not None:
-            return (located[0] if isinstance(located[1], Bet) else None), None
-        recall = _recall_original(player, command, command.bet_key, known)
-        if recall is not None or BETLESS_TAGS.isdisjoint(command.tags):
-            return None, recall
+        located = _locate(player, command, command.bet_key)
+        if located is not None and isinstance(located[1], Bet):
+            return located[0], None
+        if located is None:
+            recall = _recall_original(player, command, command.bet_key, known)
+            if recall is not None:
+                return None, recall
     round_id = command.round_id or command.key
     found = player.round(command.integration, round_id)
     if found is not None:
@@ -276,9 +242,11 @@ def _round_of_win(
     return None, _recall_round(player, command.integration, round_id, known)
 
 
-def _win_refused(command: CreditWin, found: Round | None) -> Refused | None:
-    """Rule 5. A win that names neither bet nor round needs none, as one with a tag of
-    `BETLESS_TAGS`.
+def _win_refused(command: CreditWin, found: Round | None, known: Known) -> Refused | None:
+    """Rule 5.
+
+    A win that names neither bet nor round needs no bet, as one with a tag of `BETLESS_TAGS`; but
+    none is paid on a bet that was refunded before it came.
     """
     if found is not None and found.closed and command.policy.late_win == "refuse":
         return Refused(Refusal.ROUND_CLOSED, f"round {found.round_id} is closed")
@@ -288,9 +256,12 @@ def _win_refused(command: CreditWin, found: Round | None) -> Refused | None:
             return Refused(Refusal.ORIGINAL_REVERSED, "the bet was refunded")
         return None
     unbound = command.bet_key is None and command.round_id is None
-    if unbound or not BETLESS_TAGS.isdisjoint(command.tags):
-        return None
-    return Refused(Refusal.ORIGINAL_NOT_FOUND, "no bet for this win")
+    if not unbound and BETLESS_TAGS.isdisjoint(command.tags):
+        return Refused(Refusal.ORIGINAL_NOT_FOUND, "no bet for this win")
+    named_key = known.transaction((command.integration, command.bet_key or ""))
+    if named_key is not None and named_key.kind == TOMBSTONE:
+        return Refused(Refusal.ORIGINAL_REVERSED, "the bet was refunded before it came")
+    return None
 
 
 def _reverse_unknown(
@@ -303,15 +274,12 @@ def _reverse_unknown(
     recall = _recall_original(player, command, command.original_key, known)
     if recall is not None:
         return recall
-    not_found = Refused(Refusal.ORIGINAL_NOT_FOUND, "the original is not known")
-    original = (command.integration, command.original_key)
-    if command.original_key == command.key or known.transaction(original) is not None:
-        return not_found
     currency = command.currency or (session.currency if session else None)
     if currency not in player.wallets or (session is not None and session.currency != currency):
         return Refused(Refusal.CURRENCY_MISMATCH, f"the session is not in {currency}")
-    if isinstance(command, ReverseWin):
-        return not_found
+    used = known.transaction((command.integration, command.original_key)) is not None
+    if used or command.original_key == command.key or isinstance(command, ReverseWin):
+        return Refused(Refusal.ORIGINAL_NOT_FOUND, "the original is not known")
     event = RefundTombstoned(
         **_about(player, command, stamp, currency, Wallet()),
         round_id=command.round_id,
@@ -346,6 +314,8 @@ def _take_back(player: Player, command: Reversal, stamp: Stamp, found: Round, wi
         return Refused(Refusal.INSUFFICIENT_FUNDS, "the win was spent already")
     if command.policy.reversal_shortfall == "negative":
         real += shortfall
+        if wallet.real - real < -UNITS_MAX:
+            return Refused(Refusal.MALFORMED_REQUEST, "the balance would be too far below zero")
     fields = _about_reversal(player, command, stamp, found, Wallet(-real, -bonus))
     if shortfall:
         fields["exceptions"] += ("reversal_shortfall",)
@@ -353,13 +323,16 @@ def _take_back(player: Player, command: Reversal, stamp: Stamp, found: Round, wi
     return (WinReversed(**fields, shortfall=shortfall, **wire),)
 
 
-def _locate(player: Player, integration: str, key: str) -> tuple[Round, Bet | Win] | None:
-    """The bet or win with this key in the rounds in memory, newest first."""
-    for rounds in (player.rounds, player.closed_rounds):
-        for found in reversed(rounds.values()):
-            if found.integration != integration:
-                continue
-            movements: tuple[Bet | Win, ...] = found.bets + found.wins
+def _locate(player: Player, command: GameCommand, key: str) -> tuple[Round, Bet | Win] | None:
+    """The bet or win with this key in the rounds in memory.
+
+    Most likely it is in the round that the command names; else newest first.
+    """
+    named = player.round(command.integration, command.round_id or "")
+    rounds = chain(reversed(player.rounds.values()), reversed(player.closed_rounds.values()))
+    for found in rounds if named is None else chain((named,), rounds):
+        if found.integration == command.integration:
+            movements: Iterator[Bet | Win] = chain(found.bets, found.wins)
             for movement in movements:
                 if movement.key == key:
                     return found, movement
@@ -390,7 +363,11 @@ def _recall_round(player: Player, integration: str, round_id: str, known: Known)
 
 
 def _about(
-    player: Player, command: GameCommand, stamp: Stamp, currency: str, change: Wallet
+    player: Player,
+    command: GameCommand,
+    stamp: Stamp,
+    currency: str,
+    change: Wallet,
 ) -> dict[str, Any]:
     return about_money(player, command, stamp, currency, change) | {
         "game": command.game,
@@ -405,6 +382,7 @@ def _about_reversal(
     mismatch = command.round_id not in (None, found.round_id)
     return _about(player, command, stamp, found.currency, change) | {
         "round_id": found.round_id,
+        "game": command.game or found.game,
         "closes_round": command.closes_round and not found.closed,
         "refers_to": command.original_key,
         "exceptions": command.exceptions + (("round_mismatch",) if mismatch else ()),

@@ -119,7 +119,7 @@ def about_money(
 
 def overflow(wallet: Wallet, amount: int, most: int) -> Refused | None:
     """A refusal if crediting ``amount`` would make a balance larger than the ledger can hold."""
-    if max(wallet.real, wallet.bonus) + wallet.held + amount > most:
+    if max(wallet.real, 0) + wallet.bonus + wallet.held + amount > most:
         return Refused(Refusal.MALFORMED_REQUEST, "the balance would be too large")
     return None
 

@@ -18,13 +18,13 @@ LEDGER_DIGITS: Final = 5
 UNITS_MAX: Final = 2**63 - 1
 """Largest amount or balance: what a PostgreSQL bigint holds."""
 
-# Enough digits for any bigint in any sane scale; a longer literal is refused before it is computed with.
+# Enough for any bigint in any sane scale; a longer literal is refused before it is computed with.
 _LITERAL_LENGTH_MAX: Final = 64
 _DECIMAL_EXPONENT_MAX: Final = 64
 
 
 class MalformedAmount(ValueError):
-    """The amount is negative, not finite, finer than the ledger's scale, or larger than a bigint."""
+    """An amount that is negative, not finite, finer than the ledger's scale or beyond a bigint."""
 
 
 class Currency(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Currency(msgspec.Struct, frozen=True):
 
 
 def currency(code: str, exponent: int, scale: int | None = None) -> Currency:
-    """Make a currency whose scale is, unless given, the larger of `LEDGER_DIGITS` and its exponent."""
+    """A currency; unless given, the scale is the larger of `LEDGER_DIGITS` and the exponent."""
     return Currency(code, exponent, max(LEDGER_DIGITS, exponent) if scale is None else scale)
 
 
@@ -118,15 +118,14 @@ def parse_decimal(text: str, unit: Currency, *, negative: bool = False) -> int:
 
 
 def to_decimal(units: int, unit: Currency) -> Decimal:
-    """The exact amount in main units, with the currency's ISO digits at least
-    (``Decimal("12.50")``).
-    """
+    """The exact amount in main units: ``Decimal("12.50")``, with the ISO digits at least."""
     return Decimal(to_decimal_string(units, unit))
 
 
 def to_decimal_string(units: int, unit: Currency) -> str:
-    """The exact amount in main units, with the currency's ISO digits at least and no idle zeros
-    behind them.
+    """The exact amount in main units.
+
+    The currency's ISO digits at least, and no idle zeros behind them.
     """
     sign = "-" if units < 0 else ""
     whole, fraction = divmod(abs(units), 10**unit.scale)
@@ -137,8 +136,9 @@ def to_decimal_string(units: int, unit: Currency) -> str:
 
 
 def floor_decimal_string(units: int, unit: Currency) -> str:
-    """The amount in main units with exactly the currency's ISO digits, rounded towards minus
-    infinity.
+    """The amount in main units with exactly the currency's ISO digits.
+
+    Rounded towards minus infinity.
     """
     subunits = to_subunits(units, unit)
     if not unit.exponent:

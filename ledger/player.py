@@ -50,7 +50,8 @@ CLOSED_ROUNDS_MAX: Final = 100
 """Closed rounds kept in memory; an older one is read back from the log when it is named."""
 
 SESSIONS_MAX: Final = 32
-"""Sessions kept in memory, newest last; one that fell out counts as expired."""
+"""Sessions kept in memory; beyond, closed ones fall out, then the one unused for longest. One that
+fell out counts as expired."""
 
 
 class Wallet(msgspec.Struct, frozen=True):
@@ -96,8 +97,9 @@ class Bet(msgspec.Struct, frozen=True):
 
 
 class Win(msgspec.Struct, frozen=True):
-    """A win. It settles ``bet_key``, or where it names none or closed its round, the first
-    ``covers`` bets of it.
+    """A win.
+
+    It settles ``bet_key``, or where it names none or closed its round, the first ``covers`` bets.
     """
 
     key: str
@@ -122,8 +124,9 @@ class Round(msgspec.Struct, frozen=True):
 
     def settled(self, bet: Bet) -> bool:
         """Whether a win that still stands settled the bet (rule 9)."""
+        position = self.bets.index(bet)
         return any(
-            not win.reversed and (win.bet_key == bet.key or bet in self.bets[: win.covers])
+            not win.reversed and (win.bet_key == bet.key or position < win.covers)
             for win in self.wins
         )
 
@@ -244,7 +247,9 @@ def round_key(integration: str, round_id: str) -> str:
     return f"{integration}/{round_id}"
 
 
-def evolve(player: Player, event: PlayerEvent) -> Player:  # noqa: PLR0911 - one case an event
+def evolve(  # noqa: C901, PLR0911, PLR0912 - one case an event
+    player: Player, event: PlayerEvent
+) -> Player:
     """The player's state after the event."""
     match event:
         case BetPlaced():
@@ -262,7 +267,10 @@ def evolve(player: Player, event: PlayerEvent) -> Player:  # noqa: PLR0911 - one
         case SessionClosed():
             closed = replace(player.sessions[event.session], closed=True)
             return _advance(player, event, sessions=player.sessions | {event.session: closed})
-        case RefundRepeated() | RefundTombstoned() | WinReversalRepeated() | PlayerRegistered():
+        case RefundRepeated() | WinReversalRepeated():
+            after = _advance(player, event)
+            return _close_round(after, event) if event.closes_round else after
+        case RefundTombstoned() | PlayerRegistered():
             return _advance(player, event)
         case WalletOpened():
             return _advance(player, event, wallets=player.wallets | {event.currency: Wallet()})
@@ -299,8 +307,9 @@ def readmit(player: Player, found: Round) -> Player:
     """The same player with a round that was read back from the log; nothing is booked by it."""
     key = round_key(found.integration, found.round_id)
     if found.closed:
-        return replace(player, closed_rounds=player.closed_rounds | {key: found})
-    return replace(player, rounds=player.rounds | {key: found})
+        closed_rounds = _bounded(player.closed_rounds, key, found, CLOSED_ROUNDS_MAX)
+        return replace(player, closed_rounds=closed_rounds)
+    return replace(player, rounds=_bounded(player.rounds, key, found, OPEN_ROUNDS_MAX))
 
 
 def fold_round(player_id: str, events: list[PlayerEvent]) -> Round | None:
@@ -444,9 +453,13 @@ def _session_opened(player: Player, event: SessionOpened) -> Player:
         event.parent,
     )
     while len(sessions) > SESSIONS_MAX:
-        oldest = next((key for key, held in sessions.items() if held.closed), next(iter(sessions)))
-        del sessions[oldest]
+        del sessions[min(sessions, key=lambda key: _use(sessions[key]))]
     return _advance(player, event, sessions=sessions)
+
+
+def _use(session: Session) -> tuple[bool, datetime]:
+    """Sorts sessions: closed ones first, then by their last use, oldest first."""
+    return not session.closed, session.last_bet_at or session.opened_at
 
 
 def _clocks_cleared(sessions: dict[str, Session]) -> dict[str, Session]:

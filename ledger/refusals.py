@@ -1,5 +1,4 @@
-"""The closed list of reasons for which the wallet refuses a call, in the order in which they are
-checked.
+"""The closed list of reasons for a refusal, in the order in which they are checked.
 
 Adapters map every one of them to an answer of their own protocol; a refusal never moves money.
 """

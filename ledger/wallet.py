@@ -8,15 +8,8 @@ Replays are judged first, then tombstones, then everything else in the order of
 
 from __future__ import annotations
 
-from ledger.accounts import (
-    close_session,
-    open_session,
-    operator_movement,
-    register,
-    set_limits,
-    settle_withdrawal,
-)
-from ledger.bets import close_round, credit_win, place_bet, read_balance, reverse
+from ledger.accounts import operator_movement, register, set_limits, settle_withdrawal
+from ledger.bets import close_round, credit_win, place_bet, reverse
 from ledger.commands import (
     AcknowledgeRealityCheck,
     BlockPlayer,
@@ -41,6 +34,7 @@ from ledger.decisions import TOMBSTONE, Decision, Known, Replayed, about
 from ledger.events import PlayerBlocked, PlayerUnblocked, RealityCheckAcknowledged
 from ledger.player import Player, evolve
 from ledger.refusals import Refusal, Refused
+from ledger.sessions import close_session, open_session, read_balance
 
 __all__ = ["decide", "evolve"]
 
@@ -48,7 +42,10 @@ __all__ = ["decide", "evolve"]
 def decide(player: Player, command: Command, stamp: Stamp, known: Known) -> Decision:  # noqa: C901, PLR0911, PLR0912
     """What the command does to the player.
 
-    Events, a refusal, a replay, or a question that must be answered first.
+    Events, a refusal, a replay, or a question that must be answered first. The key of a command is
+    taken for new unless ``known`` has it: before any answer but a replay is given, a refusal too,
+    the append must have found that it is (rule 2), and likewise that a round which a bet opens, or
+    would have opened had it not been refused, is new.
     """
     if isinstance(command, MoneyCommand):
         used = _used_key(command, known)
