@@ -1,0 +1,9 @@
+"""Plays the providers' part against a running server and checks it with a model of its own.
+
+It shares no rule with what it checks: requests, signatures and the wallet's arithmetic are written
+here again.
+"""
+
+from adapters.simulate.command import command
+
+__all__ = ["command"]

@@ -1,0 +1,137 @@
+"""``wallet-ledger simulate``: play as the providers do, and check every answer and balance."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from adapters.settings_file import load
+from adapters.settings_reader import SettingsError
+from adapters.simulate.runner import Plan, Simulation
+from adapters.simulate.situations import VACUITY_ROUNDS_MIN, enabled
+from adapters.simulate.tally import Tally
+from adapters.simulate.target import NoTarget, Target, target
+
+DIFFERENCES_SHOWN = 20
+
+DIFFERENT, WRONG_USAGE = 1, 2
+
+LINE_EVERY = 20
+"""Without a terminal, progress is a line for each twentieth part."""
+
+
+@click.command(name="simulate")
+@click.option("--config", type=click.Path(path_type=Path), help="The server's configuration file.")
+@click.option("--players", type=click.IntRange(1, 99_999), default=200, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 10_000_000), default=20_000, show_default=True)
+@click.option("--seed", type=int, default=7, show_default=True, help="Decides what is played.")
+@click.option("--all", "all_protocols", is_flag=True, help="Play every integration, mixed.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1000),
+    default=32,
+    show_default=True,
+    help="Players at once.",
+)
+@click.option("--url", help="Where the server is, if not where the configuration says.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write all figures as JSON.")
+def command(
+    *,
+    config: Path | None,
+    players: int,
+    rounds: int,
+    seed: int,
+    all_protocols: bool,
+    concurrency: int,
+    url: str | None,
+    report: Path | None,
+) -> None:
+    """Play rounds as the providers do against a running server.
+
+    Every answer and, at the end, every balance is compared with a model of its own. Exits with 1
+    when anything differs, with 2 on wrong usage.
+    """
+    try:
+        against = target(load(config), url=url, all_protocols=all_protocols)
+    except (SettingsError, NoTarget) as error:
+        click.echo(f"wallet-ledger simulate: {error}", err=True)
+        sys.exit(WRONG_USAGE)
+    plan = Plan(players=players, rounds=rounds, seed=seed, concurrency=concurrency)
+    tally, run_id = _run(against, plan)
+    missing: list[str] = []
+    if rounds >= VACUITY_ROUNDS_MIN:
+        missing = tally.missing(enabled(against.wires, is_admin=against.is_admin))
+    console = Console()
+    _print(console, tally, missing)
+    if report is not None:
+        about = {"run_id": run_id, "seed": seed, "players": players, "rounds": rounds}
+        figures = {**about, **tally.report(), "situations_missing": missing}
+        report.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    sys.exit(DIFFERENT if tally.differences or missing else 0)
+
+
+def _run(against: Target, plan: Plan) -> tuple[Tally, str]:
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        simulation = Simulation(against, plan, progress=_progress(bar))
+        click.echo(f"run {simulation.run_id}, seed {plan.seed}, {against.url}", err=True)
+        return _event_loop()(simulation.run()), simulation.run_id
+
+
+def _event_loop() -> Callable[[Any], Tally]:
+    if sys.platform == "win32":
+        return asyncio.run
+    import uvloop  # noqa: PLC0415  (does not exist on Windows)
+
+    return uvloop.run
+
+
+def _progress(bar: Progress) -> Callable[[str, int, int], None]:
+    """A bar for each phase on a terminal; else a line now and then."""
+    tasks: dict[str, Any] = {}
+
+    def show(phase: str, done: int, total: int) -> None:
+        if bar.disable:
+            if done == total or done % max(total // LINE_EVERY, 1) == 0:
+                click.echo(f"{phase}: {done} of {total} players", err=True)
+            return
+        if phase not in tasks:
+            tasks[phase] = bar.add_task(phase, total=total)
+        bar.update(tasks[phase], completed=done)
+
+    return show
+
+
+def _print(console: Console, tally: Tally, missing: list[str]) -> None:
+    for difference in tally.differences[:DIFFERENCES_SHOWN]:
+        click.echo(f"difference: {difference}")
+    for situation in missing:
+        click.echo(f"never happened: {situation}")
+    table = Table(title="Simulation")
+    table.add_column("what")
+    table.add_column("count", justify="right")
+    rate = tally.requests / tally.duration_s if tally.duration_s else 0.0
+    sections = [
+        {"requests": f"{tally.requests}", "sent again while unavailable": f"{tally.repeated}"},
+        {name: f"{count}" for name, count in sorted(tally.operations.items())},
+        {name: f"{count}" for name, count in sorted(tally.situations.items())},
+        {
+            "events checked": f"{tally.events}",
+            "duration": f"{tally.duration_s:.1f} s",
+            "requests/s": f"{rate:.0f}",
+        },
+    ]
+    for section in sections:
+        for name, value in section.items():
+            table.add_row(name, value)
+        table.add_section()
+    console.print(table)
+    click.echo(f"{len(tally.differences)} differences")

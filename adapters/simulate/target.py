@@ -1,0 +1,75 @@
+"""Which server is played against, and with whose keys: read from the server's own configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from adapters import settings as configured
+from adapters.simulate.calls import Switches
+from adapters.simulate.wire.base import Wire
+from adapters.simulate.wire.betbrothers import BetBrothers
+
+
+class NoTarget(Exception):
+    """The configuration does not say enough to play; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server, a token for its operator API, and the integrations to play."""
+
+    url: str
+    token: str
+    is_admin: bool
+    wires: tuple[Wire, ...]
+
+
+def target(settings: configured.Settings, *, url: str | None, all_protocols: bool) -> Target:
+    """What to play against. Raises `NoTarget`."""
+    wires = tuple(
+        _wire(one, settings.demo)
+        for one in settings.integrations.values()
+        if all_protocols or isinstance(one, configured.BetBrothers)
+    )
+    if not wires:
+        raise NoTarget("the configuration has no integration to play (betbrothers, or use --all)")
+    tokens = sorted(settings.operator_tokens, key=lambda token: token.role != "admin")
+    token = next((one for one in tokens if one.role != "viewer"), None)
+    if token is None:
+        raise NoTarget("the configuration has no operator token of role operator or admin")
+    server = settings.server
+    return Target(
+        url=(url or f"http://{server.host}:{server.port}").rstrip("/"),
+        token=token.token.reveal(),
+        is_admin=token.role == "admin",
+        wires=wires,
+    )
+
+
+def _wire(one: configured.Integration, demo: configured.Demo | None) -> Wire:
+    keys: Mapping[str, object] = demo.provider_keys if demo else {}
+    match one:
+        case configured.BetBrothers():
+            switches = _switches(one, ids_per_operation=True, wins_name_bets=False)
+            return BetBrothers(switches, secret=one.secrets[0].reveal_bytes())
+        case _:
+            del keys
+            raise NoTarget(f"integrations.{one.name}: this protocol cannot be played yet")
+
+
+def _switches(
+    one: configured.Integration, *, ids_per_operation: bool, wins_name_bets: bool
+) -> Switches:
+    return Switches(
+        name=one.name,
+        protocol=type(one).__name__,
+        ids_per_operation=ids_per_operation,
+        wins_name_bets=wins_name_bets,
+        replay_balance=one.replay_balance,
+        replay=one.replay if isinstance(one, configured.Gpas) else "success",
+        late_bet=one.policy.late_bet,
+        late_win=one.policy.late_win,
+        reversal_shortfall=one.policy.reversal_shortfall,
+        stake_order=one.policy.stake_order,
+    )
