@@ -18,6 +18,7 @@ from adapters.command_line import DONE, INTERRUPTED, PROGRAM, WRONG, CommandErro
 COMMANDS: Mapping[str, str] = {
     "init": "adapters.cli_init",
     "serve": "adapters.cli_serve",
+    "simulate": "adapters.simulate.command",
 }
 """Module by command; the module's ``command`` is a `click.Command`."""
 

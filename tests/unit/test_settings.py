@@ -1,0 +1,594 @@
+"""The configuration file: what is accepted, what is refused in one line, and what never leaks."""
+
+import logging
+import re
+import traceback
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from adapters.keys import Secret
+from adapters.settings import BetBrothers, FizzyBubbly, Gpas, Marbles, Settings
+from adapters.settings_file import KEYS, load
+from adapters.settings_integrations import COMMON_KEYS, PROTOCOL_KEYS
+from adapters.settings_reader import SettingsError
+from adapters.telemetry import render
+from ledger.commands import Policy
+from ledger.money import Currency
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "deploy" / "demo.toml"
+CANARY = "canary-7f3a91d2"
+
+BETBROTHERS = '[integrations.b]\nprotocol = "betbrothers"\nsecrets = ["s"]\n'
+GPAS = '[integrations.gpas]\nprotocol = "gpas"\nparent_system_id = "X"\nsecrets = ["s"]\n'
+FIZZYBUBBLY = (
+    '[integrations.f]\nprotocol = "fizzybubbly"\npublic_key = "p"\nsecrets = ["s"]\n'
+    'base_url = "https://casino.example/f/"\n'
+)
+MARBLES = (
+    '[integrations.m]\nprotocol = "marbles"\npublic_keys = ["file:public.pem"]\n'
+    'signing_key = "file:private.pem"\n'
+)
+
+
+@pytest.fixture(scope="module")
+def pems() -> dict[str, str]:
+    """PEM texts of keys made for this run."""
+
+    def private(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+        return key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode()
+
+    def public(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+        return (
+            key.public_key()
+            .public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+            .decode()
+        )
+
+    strong = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    curve = ec.generate_private_key(ec.SECP256R1())
+    return {
+        "private.pem": private(strong),
+        "public.pem": public(strong),
+        "weak.pem": public(weak),
+        "curve.pem": public(curve),
+        "curve-private.pem": private(curve),
+    }
+
+
+@pytest.fixture
+def read(tmp_path, pems):
+    """Read a configuration text as a file that only its owner may read."""
+
+    def read_text(text: str, **environment: str) -> Settings:
+        for name, pem in pems.items():
+            (tmp_path / name).write_text(pem)
+            (tmp_path / name).chmod(0o600)
+        file = tmp_path / "wallet-ledger.toml"
+        file.write_text(text)
+        file.chmod(0o600)
+        return load(file, environment)
+
+    return read_text
+
+
+def test_an_empty_file_gives_the_documented_defaults(read, tmp_path):
+    """Somebody who configures nothing gets a local server on its own database, open to nobody."""
+    settings = read("")
+    assert (settings.server.host, settings.server.port, settings.server.workers) == (
+        "127.0.0.1",
+        8080,
+        1,
+    )
+    assert settings.database.url is None
+    assert settings.database.data_dir == tmp_path / "var" / "postgres"
+    assert settings.database.partitions == 1
+    assert settings.integrations == {}
+    assert settings.operator_tokens == ()
+    assert settings.limits.queue_commands_max == 10_000
+    assert settings.limits.body_bytes_max == 65_536
+    assert settings.limits.round_expiry_h == 48
+    assert settings.demo is None
+    assert settings.warnings == ()
+
+
+def test_without_a_file_the_defaults_hold(tmp_path, monkeypatch):
+    """The first start of a curious person must not fail for want of a file."""
+    monkeypatch.chdir(tmp_path)
+    assert load() == Settings()
+
+
+def test_without_a_name_the_file_in_the_working_directory_is_read(tmp_path, monkeypatch):
+    """One place to look, and it is said in --help."""
+    (tmp_path / "wallet-ledger.toml").write_text("[server]\nport = 9001\n")
+    monkeypatch.chdir(tmp_path)
+    assert load().server.port == 9001
+
+
+def test_every_protocol_reads_its_own_keys(read):
+    """What an adapter gets is complete and typed: it checks nothing again."""
+    settings = read(BETBROTHERS + GPAS + FIZZYBUBBLY + MARBLES)
+    betbrothers, gpas = settings.integrations["b"], settings.integrations["gpas"]
+    fizzybubbly, marbles = settings.integrations["f"], settings.integrations["m"]
+    assert isinstance(betbrothers, BetBrothers)
+    assert [secret.reveal() for secret in betbrothers.secrets] == ["s"]
+    assert isinstance(gpas, Gpas)
+    assert (gpas.parent_system_id, gpas.replay) == ("X", "success")
+    assert isinstance(fizzybubbly, FizzyBubbly)
+    assert fizzybubbly.public_key.reveal() == "p"
+    assert fizzybubbly.base_url == "https://casino.example/f"
+    assert isinstance(marbles, Marbles)
+    assert marbles.public_keys[0].id == marbles.signing_key.id
+    for integration in settings.integrations.values():
+        assert integration.policy == Policy()
+        assert integration.replay_balance == "original"
+        assert integration.allow_ips == ()
+
+
+def test_every_switch_of_an_integration_is_read(read):
+    """A switch that is written down and not read would move real money the wrong way."""
+    settings = read(
+        BETBROTHERS
+        + 'replay_balance = "current"\nlate_bet = "accept"\nlate_win = "accept"\n'
+        + 'reversal_shortfall = "clamp"\nstake_order = "bonus_first"\nsession_ttl_s = 60\n'
+        + 'allow_ips = ["192.0.2.7", "10.0.0.0/8", "2001:db8::/32"]\n'
+    )
+    integration = settings.integrations["b"]
+    assert integration.replay_balance == "current"
+    assert integration.policy == Policy(
+        session_ttl_s=60,
+        late_bet="accept",
+        late_win="accept",
+        reversal_shortfall="clamp",
+        stake_order="bonus_first",
+    )
+    assert integration.allow_ips == (
+        ip_network("192.0.2.7/32"),
+        ip_network("10.0.0.0/8"),
+        ip_network("2001:db8::/32"),
+    )
+
+
+def test_currencies_beyond_iso_and_finer_ones_are_read(read):
+    """A token needs its exponent; a known currency may get more digits and keeps ISO's exponent."""
+    settings = read("[currencies]\nUSDT = {exponent = 6}\nEUR = {scale = 8}\n")
+    assert settings.currencies["USDT"] == Currency("USDT", 6, 6)
+    assert settings.currencies["EUR"] == Currency("EUR", 2, 8)
+    assert settings.currencies["JPY"] == Currency("JPY", 0, 5)
+
+
+def test_operator_tokens_carry_role_and_expiry_in_utc(read):
+    """Expiry is compared with a UTC clock; a token without one lives until it is taken out."""
+    settings = read(
+        '[operator]\ntokens = [{name = "a", role = "viewer", token = "t1"},\n'
+        ' {name = "b", role = "admin", token = "t2", expires = 2030-01-01T02:00:00+02:00}]\n'
+    )
+    first, second = settings.operator_tokens
+    assert (first.name, first.role, first.expires) == ("a", "viewer", None)
+    assert (second.role, second.expires) == ("admin", datetime(2030, 1, 1, tzinfo=UTC))
+
+
+def test_secrets_come_from_the_environment_and_from_files(read, tmp_path):
+    """Neither the process list nor the configuration file has to hold a secret."""
+    (tmp_path / "new").write_text("from file\n")
+    (tmp_path / "new").chmod(0o600)
+    settings = read(
+        BETBROTHERS.replace('["s"]', '["env:BB_SECRET", "file:new"]'), BB_SECRET="from env"
+    )
+    integration = settings.integrations["b"]
+    assert isinstance(integration, BetBrothers)
+    assert [secret.reveal() for secret in integration.secrets] == ["from env", "from file"]
+    assert len({secret.id for secret in integration.secrets}) == 2
+
+
+def test_the_database_url_may_be_a_secret(read):
+    """It holds a password, so it is read and printed as one."""
+    settings = read(
+        '[database]\nurl = "env:DB"\nmigrate_url = "postgresql://owner@db/ledger"\n',
+        DB=f"postgresql://app:{CANARY}@db/ledger",
+    )
+    assert settings.database.url is not None
+    assert settings.database.migrate_url is not None
+    assert settings.database.url.reveal() == f"postgresql://app:{CANARY}@db/ledger"
+    assert CANARY not in repr(settings)
+    assert settings.warnings == ()
+
+
+BAD = [
+    ("nonsense = 1", "nonsense: unknown key"),
+    ("[server]\nprot = 1", "server.prot: unknown key"),
+    ('"odd key" = 1', '"odd key": unknown key'),
+    ("server = 3", "server: expected a table, got a number"),
+    ("[server]\nport = 99999", "server.port: expected a whole number from 0 to 65535, got 99999"),
+    ("[server]\nport = true", "server.port: expected a whole number from 0 to 65535, got true"),
+    (
+        '[server]\nport = "80"',
+        'server.port: expected a whole number from 0 to 65535, got "80"',
+    ),
+    ('[server]\nhost = ""', 'server.host: expected a string that is not empty, got ""'),
+    ("[server]\nworkers = 0", "server.workers: expected a whole number from 1 to 256, got 0"),
+    (
+        '[server]\ntrusted_proxies = ["10.0.0.1/8"]',
+        'server.trusted_proxies[0]: expected an address or a network, got "10.0.0.1/8"',
+    ),
+    (
+        '[database]\nurl = "mysql://u:hidden@h/d"',
+        "database.url: expected a PostgreSQL URL (postgresql://...)",
+    ),
+    ("[database]\nurl = 1", "database.url: expected a string that is not empty, got a number"),
+    (
+        "[database]\npartitions = 0",
+        "database.partitions: expected a whole number from 1 to 100, got 0",
+    ),
+    ("[operator]\ntokens = 1", "operator.tokens: expected a list, got a number"),
+    ('[operator]\ntokens = ["x"]', "operator.tokens[0]: expected a table, got a string"),
+    ('[operator]\ntokens = [{role = "admin", token = "t"}]', "operator.tokens[0].name: required"),
+    (
+        '[operator]\ntokens = [{name = "a", token = "t"}]',
+        'operator.tokens[0].role: required: "viewer" or "operator" or "admin"',
+    ),
+    (
+        '[operator]\ntokens = [{name = "a", role = "root", token = "t"}]',
+        'operator.tokens[0].role: expected "viewer" or "operator" or "admin", got "root"',
+    ),
+    ('[operator]\ntokens = [{name = "a", role = "admin"}]', "operator.tokens[0].token: required"),
+    (
+        '[operator]\ntokens = [{name = "a", role = "admin", token = "t", expires = 2030-01-01}]',
+        (
+            "operator.tokens[0].expires: expected a date and time with an offset such as"
+            " 2030-01-31T12:00:00Z, got 2030-01-01"
+        ),
+    ),
+    (
+        (
+            '[operator]\ntokens = [{name = "a", role = "admin", token = "t"},'
+            '{name = "a", role = "admin", token = "u"}]'
+        ),
+        'operator.tokens[1].name: "a" is taken by another token',
+    ),
+    (
+        (
+            '[operator]\ntokens = [{name = "a", role = "admin", token = "t"},'
+            '{name = "b", role = "admin", token = "t"}]'
+        ),
+        "operator.tokens[1].token: the same value as another token",
+    ),
+    (
+        GPAS + 'replay = "maybe"',
+        'integrations.gpas.replay: expected "success" or "error", got "maybe"',
+    ),
+    (GPAS + 'public_keys = ["x"]', "integrations.gpas.public_keys: unknown key"),
+    (BETBROTHERS + 'replay = "error"', "integrations.b.replay: unknown key"),
+    (
+        "[integrations.b]\nsecrets = []",
+        'integrations.b.protocol: required: "betbrothers" or "marbles" or "gpas" or "fizzybubbly"',
+    ),
+    (
+        '[integrations.b]\nprotocol = "soap"',
+        (
+            'integrations.b.protocol: expected "betbrothers" or "marbles" or "gpas"'
+            ' or "fizzybubbly", got "soap"'
+        ),
+    ),
+    (
+        '[integrations.b]\nprotocol = "betbrothers"',
+        "integrations.b.secrets: required: a list of 1 to 2 values",
+    ),
+    (
+        BETBROTHERS.replace('["s"]', '["a", "b", "c"]'),
+        "integrations.b.secrets: required: a list of 1 to 2 values, got 3",
+    ),
+    (
+        BETBROTHERS.replace('["s"]', '["a", "a"]'),
+        "integrations.b.secrets: the same value twice",
+    ),
+    (BETBROTHERS.replace('["s"]', '"s"'), "integrations.b.secrets: expected a list, got a string"),
+    (
+        BETBROTHERS.replace('["s"]', "[7]"),
+        "integrations.b.secrets[0]: expected a string that is not empty, got a number",
+    ),
+    (
+        BETBROTHERS.replace('["s"]', '[""]'),
+        "integrations.b.secrets[0]: expected a string that is not empty, got a string",
+    ),
+    (
+        BETBROTHERS.replace('["s"]', '["env:NOT_THERE"]'),
+        'integrations.b.secrets[0]: environment variable "NOT_THERE" is not set',
+    ),
+    (
+        BETBROTHERS.replace('["s"]', '["env:EMPTY"]'),
+        "integrations.b.secrets[0]: the secret is empty",
+    ),
+    (
+        BETBROTHERS.replace('["s"]', '["file:nowhere"]'),
+        'integrations.b.secrets[0]: cannot read file "nowhere": No such file or directory',
+    ),
+    (
+        BETBROTHERS + "session_ttl_s = 0",
+        "integrations.b.session_ttl_s: expected a whole number from 1 to 31622400, got 0",
+    ),
+    (
+        BETBROTHERS + 'late_bet = "later"',
+        'integrations.b.late_bet: expected "refuse" or "accept", got "later"',
+    ),
+    (
+        BETBROTHERS + 'allow_ips = "10.0.0.1"',
+        "integrations.b.allow_ips: expected a list, got a string",
+    ),
+    (
+        BETBROTHERS + "allow_ips = [1]",
+        "integrations.b.allow_ips[0]: expected an address or a network, got 1",
+    ),
+    (
+        BETBROTHERS.replace("integrations.b", "integrations.api"),
+        (
+            "integrations.api: not a name for an integration: a-z, 0-9, _ and - only, and none of"
+            " api, console, health, metrics, operator"
+        ),
+    ),
+    (
+        BETBROTHERS.replace("integrations.b", "integrations.Bad"),
+        (
+            "integrations.Bad: not a name for an integration: a-z, 0-9, _ and - only, and none of"
+            " api, console, health, metrics, operator"
+        ),
+    ),
+    ("integrations = 1", "integrations: expected a table, got a number"),
+    ("[integrations]\nb = 1", "integrations.b: expected a table, got a number"),
+    (
+        GPAS.replace('parent_system_id = "X"\n', ""),
+        "integrations.gpas.parent_system_id: required",
+    ),
+    (
+        MARBLES.replace("file:public.pem", "no key"),
+        "integrations.m.public_keys[0]: expected a PEM public key",
+    ),
+    (
+        MARBLES.replace("file:public.pem", "file:curve.pem"),
+        "integrations.m.public_keys[0]: expected an RSA public key, got another kind",
+    ),
+    (
+        MARBLES.replace("file:private.pem", "file:public.pem"),
+        "integrations.m.signing_key: expected a PEM private key without a passphrase",
+    ),
+    (
+        MARBLES.replace("file:private.pem", "file:curve-private.pem"),
+        "integrations.m.signing_key: expected an RSA private key, got another kind",
+    ),
+    (
+        MARBLES.replace('signing_key = "file:private.pem"\n', ""),
+        "integrations.m.signing_key: required",
+    ),
+    *(
+        (
+            FIZZYBUBBLY.replace("https://casino.example/f/", url),
+            (
+                "integrations.f.base_url: expected an absolute http or https URL"
+                " without user, query or fragment"
+            ),
+        )
+        for url in (
+            "casino.example/f",
+            "ftp://casino.example",
+            "https://user@casino.example",
+            "https://casino.example/?a=b",
+            "https://[casino",
+        )
+    ),
+    (
+        "[currencies.USDT]\nscale = 6",
+        "currencies.USDT.exponent: required: ISO 4217 does not know USDT",
+    ),
+    (
+        "[currencies.EUR]\nscale = 3",
+        "currencies.EUR.scale: expected a whole number from 5 to 12, got 3",
+    ),
+    (
+        '[currencies."E R"]\nexponent = 3',
+        'currencies."E R": expected a code of 2 to 12 letters and digits',
+    ),
+    (
+        "[limits]\nqueue_commands_max = 0",
+        "limits.queue_commands_max: expected a whole number from 1 to 1000000, got 0",
+    ),
+    (
+        '[limits]\nbody_timeout_s = "5"',
+        'limits.body_timeout_s: expected a number of seconds from 0.1 to 60, got "5"',
+    ),
+    (
+        "[limits]\nbody_timeout_s = nan",
+        "limits.body_timeout_s: expected a number of seconds from 0.1 to 60, got nan",
+    ),
+    (
+        "[limits]\ncommand_age_max_s = 3\nanswer_timeout_s = 3",
+        "limits.answer_timeout_s: expected more than limits.command_age_max_s (3), got 3",
+    ),
+    (
+        '[demo]\nplayers = [{player_id = "a", currency = "XAU"}]',
+        "demo.players[0].currency: expected an ISO 4217 code or one of [currencies]",
+    ),
+    (
+        '[demo]\nplayers = [{player_id = "a", currency = "EUR", deposit = "ten"}]',
+        "demo.players[0].deposit: amount is not a decimal number",
+    ),
+    ('[demo.provider_keys]\nnobody = "x"', "demo.provider_keys.nobody: unknown key"),
+    (
+        '[server]\nhost = "a\\nb"\nport = -1',
+        "server.port: expected a whole number from 0 to 65535, got -1",
+    ),
+    (
+        BETBROTHERS + 'late_bet = "two\\nlines' + "x" * 100 + '"',
+        'integrations.b.late_bet: expected "refuse" or "accept", got "two\\nlines'
+        + "x" * 49
+        + "...",
+    ),
+    (
+        "[server",
+        "not a TOML file: Expected ']' at the end of a table declaration (at end of document)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BAD)
+def test_a_bad_file_is_refused_in_one_line_that_names_the_key(read, text, message):
+    """Whoever starts the service must know at once which line to mend."""
+    with pytest.raises(SettingsError) as caught:
+        read(text, EMPTY="")
+    assert str(caught.value) == message
+
+
+def test_a_file_that_is_not_there_is_said_to_be_so(tmp_path):
+    """Falling back to defaults would start a server without any of the wanted integrations."""
+    with pytest.raises(SettingsError, match=r"^cannot read the file: No such file or directory$"):
+        load(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o640, True), (0o604, True)])
+def test_a_file_with_secrets_that_others_may_read_is_warned_about(tmp_path, mode, warned):
+    """A secret in a file that everybody reads is no secret; the start goes on all the same."""
+    file = tmp_path / "w.toml"
+    file.write_text(BETBROTHERS)
+    file.chmod(mode)
+    warnings = load(file, {}).warnings
+    assert bool(warnings) is warned
+    if warned:
+        assert warnings == (
+            f"secrets are readable by others than the owner, chmod 600 them: {file}",
+        )
+
+
+def test_a_file_without_secrets_of_its_own_may_be_read_by_all(tmp_path):
+    """References to secrets, a URL without a password and public keys are nothing to hide."""
+    file = tmp_path / "w.toml"
+    file.write_text(
+        BETBROTHERS.replace('"s"', '"env:S"') + '[database]\nurl = "postgresql://app@db/ledger"\n'
+    )
+    file.chmod(0o644)
+    assert load(file, {"S": "x"}).warnings == ()
+
+
+@pytest.mark.parametrize("url", ["postgresql://app:pw@db/ledger", "host=db password=pw"])
+def test_a_database_password_in_the_file_counts_as_a_secret(tmp_path, url):
+    """It opens the ledger as surely as a token does."""
+    file = tmp_path / "w.toml"
+    file.write_text(f'[database]\nurl = "{url}"\n')
+    file.chmod(0o644)
+    assert len(load(file, {}).warnings) == 1
+
+
+def test_a_secret_file_that_others_may_read_is_warned_about(tmp_path):
+    """The reference moves the secret; the question who reads it stays the same."""
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "secret").chmod(0o644)
+    file = tmp_path / "w.toml"
+    file.write_text(BETBROTHERS.replace('"s"', '"file:secret"'))
+    file.chmod(0o644)
+    (warning,) = load(file, {}).warnings
+    assert warning.endswith(f": {tmp_path / 'secret'}")
+
+
+def test_a_short_key_of_the_provider_is_warned_about(read):
+    """The provider chooses its key; refusing it would stop play, silence would hide the risk."""
+    (warning,) = read(MARBLES.replace("file:public.pem", "file:weak.pem")).warnings
+    assert re.search(r"integrations\.m\.public_keys: key [0-9a-f]{8} has 1024 bits only", warning)
+
+
+def test_a_secret_never_prints_itself(read):
+    """Settings end up in logs, tracebacks and debuggers; secrets must not come along."""
+    settings = read(
+        BETBROTHERS.replace('"s"', f'"{CANARY}"')
+        + FIZZYBUBBLY.replace('"p"', f'"{CANARY}"')
+        + f'[operator]\ntokens = [{{name = "a", role = "admin", token = "{CANARY}"}}]\n'
+    )
+    secret = settings.operator_tokens[0].token
+    for text in (
+        repr(settings),
+        str(settings),
+        f"{secret}",
+        "%s" % secret,  # noqa: UP031 - every way of formatting
+        render("info", {"event": "x", "settings": settings, "value": secret}).decode(),
+        logging.LogRecord("n", 30, "p", 1, "%s", (secret,), None).getMessage(),
+    ):
+        assert CANARY not in text
+    assert secret.id in repr(secret)
+    assert secret == Secret(CANARY)
+    assert secret != Secret("other")
+
+
+def test_a_secret_cannot_be_pickled():
+    """It would leave the process in the clear."""
+    import pickle
+
+    with pytest.raises(TypeError, match="not to be pickled"):
+        pickle.dumps(Secret(CANARY))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[database]\nurl = "mysql://u:{CANARY}@h/d"',
+        BETBROTHERS.replace('"s"', f'"{CANARY}", "{CANARY}"'),
+        BETBROTHERS.replace('["s"]', f'{{x = "{CANARY}"}}'),
+        MARBLES.replace("file:public.pem", CANARY),
+        MARBLES.replace("file:private.pem", CANARY),
+        f'[operator]\ntokens = [{{name = "a", role = "admin", token = ["{CANARY}"]}}]',
+        f'[operator]\ntokens = ["{CANARY}"]',
+    ],
+)
+def test_an_error_about_a_secret_never_holds_it(read, text):
+    """The one line goes to terminals, tickets and logs, and so does its traceback."""
+    with pytest.raises(SettingsError) as caught:
+        read(text)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert CANARY not in str(caught.value)
+    assert CANARY not in shown.replace(text, "")
+
+
+def test_the_demo_configuration_is_complete():
+    """`make run` must work as it is: four integrations, three roles, players with money."""
+    settings = load(DEMO, {})
+    assert {name: type(found) for name, found in settings.integrations.items()} == {
+        "betbrothers": BetBrothers,
+        "marbles": Marbles,
+        "gpas": Gpas,
+        "fizzybubbly": FizzyBubbly,
+    }
+    assert {token.role for token in settings.operator_tokens} == {"viewer", "operator", "admin"}
+    assert settings.demo is not None
+    assert all(player.deposit > 0 for player in settings.demo.players)
+    assert len({player.player_id for player in settings.demo.players}) >= 4
+    marbles = settings.integrations["marbles"]
+    assert isinstance(marbles, Marbles)
+    assert settings.demo.provider_keys["marbles"].id == marbles.public_keys[0].id
+    assert settings.database.data_dir == ROOT / "var" / "postgres"
+    assert any("demo" in line for line in settings.warnings)
+
+
+def test_demo_keys_are_marked_as_such():
+    """Nobody who finds the file alone may take it for a key to use."""
+    for file in (DEMO.parent / "demo").glob("*.pem"):
+        assert file.read_text().startswith("DEMO ONLY"), file
+
+
+README = ROOT / "README.md"
+
+
+@pytest.mark.skipif(not README.exists(), reason="the README is not written yet")
+def test_every_setting_is_documented():
+    """A setting that only the code knows is a setting that nobody uses right."""
+    documented = set(re.findall(r"`([^`\n]+)`", README.read_text(encoding="utf-8")))
+    keys = {key for table in KEYS.values() for key in table} | set(COMMON_KEYS)
+    keys |= {key for table in PROTOCOL_KEYS.values() for key in table}
+    assert keys - documented == set()
