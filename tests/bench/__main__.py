@@ -12,6 +12,7 @@ from tests.bench.options import Options, parse
 from tests.bench.plan import Plan
 from tests.bench.processes import ROOT, BenchmarkError, machine, stopped_by_signals
 
+WARM_UP_S = 1.0
 RESULTS = ROOT / "var" / "bench"
 
 
@@ -21,7 +22,9 @@ def say(line: str) -> None:
 
 
 def measure(scenarios: list[Scenario], options: Options) -> list[Sample]:
-    """All scenarios at all their levels, round after round."""
+    """All scenarios at all their levels, round after round, each warmed up before the first."""
+    for scenario in scenarios:
+        scenario.measure(max(scenario.levels), WARM_UP_S)
     samples = []
     for number in range(1, options.rounds + 1):
         for scenario in scenarios:

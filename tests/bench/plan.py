@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 from tests.bench.bare_sql import BareSql, prepare_bare_sql
 from tests.bench.databases import Postgres
+from tests.bench.history import History
 from tests.bench.measures import Figure, Sample, Scenario, find
 from tests.bench.options import Options
 from tests.bench.over_http import SIDE_LEVELS, library_server, null_server, signed_server
@@ -56,6 +57,9 @@ class Plan:
                 memory = service.peak_memory_bytes() / 2**20
                 figures.append(Figure(f"peak memory of {service.shape}", memory, "MiB"))
                 figures.append(Figure(f"start to answer of {service.shape}", service.start_s, "s"))
+        if self._options.parts & set("fg"):
+            history = History(self._options, self._postgres, self._stack, self._say)
+            figures += history.figures()
         return figures
 
     def headline(self, middle: Sequence[Sample]) -> str:

@@ -71,6 +71,13 @@ class Service:
         self._wait_for_answer(began)
         self.start_s = time.monotonic() - began
 
+    def initialise(self) -> None:
+        """Create the ledger's schema in the database."""
+        command = [str(COMMAND), "init", "--config", str(self._write_configuration())]
+        outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if outcome.returncode != 0:
+            raise BenchmarkError(f"wallet-ledger init: {outcome.stdout}{outcome.stderr}")
+
     def stop(self) -> None:
         """Stop serving; what it used of memory at most is kept in `memory_bytes`."""
         if self._process is not None:
@@ -154,6 +161,7 @@ def running_service(
     """The service on a new, empty database of the shared PostgreSQL; stopped at the end."""
     postgres.create_database(database)
     service = Service(postgres, shape, database, directory)
+    service.initialise()
     try:
         service.start()
         yield service

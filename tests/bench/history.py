@@ -1,0 +1,174 @@
+"""What a long history costs: throughput after millions of events, and the first call of a player.
+
+Two services on two databases: one empty, one that was given a history of real bets before.
+"""
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from statistics import median
+
+from tests.bench.databases import Postgres
+from tests.bench.measures import Figure
+from tests.bench.options import Options
+from tests.bench.processes import ROOT, BenchmarkError
+from tests.bench.provision import take_seats
+from tests.bench.scenarios import bets
+from tests.bench.service import Service, Shape, exchange, running_service
+from tests.bench.traffic import Seat, betbrothers_bets
+
+LOADERS = 2
+IN_FLIGHT = 64
+RATIO_AIM = 0.9
+COLD_AIM_MS = 10.0
+
+
+class History:
+    """Parts f and g of the suite: they share the loading."""
+
+    def __init__(
+        self, options: Options, postgres: Postgres, stack: ExitStack, say: Callable[[str], None]
+    ) -> None:
+        self._options = options
+        self._postgres = postgres
+        self._stack = stack
+        self._say = say
+
+    def figures(self) -> list[Figure]:
+        """Load the history, then measure what the chosen parts ask for."""
+        grown, seats, heavy = self._grown()
+        figures: list[Figure] = []
+        if "g" in self._options.parts:
+            figures += self._first_calls(grown, heavy)
+        if "f" in self._options.parts:
+            figures += self._throughput(grown, seats)
+        figures.append(Figure("start to answer with the history", grown.start_s, "s"))
+        return figures
+
+    def _service(self, database: str) -> Service:
+        server = running_service(
+            self._postgres, self._postgres.directory, Shape(1, 1), database=database
+        )
+        return self._stack.enter_context(server)
+
+    def _seats(self, service: Service) -> list[Seat]:
+        self._say(f"seating {self._options.players} players in {service.database}")
+        names = (f"player-{number}" for number in range(self._options.players))
+        return take_seats(service.port, names)
+
+    def _grown(self) -> tuple[Service, list[Seat], list[Seat]]:
+        """A restarted service with the whole history, its players, and the few with the most."""
+        service = self._service("grown")
+        seats = self._seats(service)
+        names = (f"heavy-{number}" for number in range(self._options.heavy_players))
+        heavy = take_seats(service.port, names)
+        service.stop()
+        self._load(service, seats, heavy)
+        self._postgres.execute("CHECKPOINT")
+        service.start()
+        return service, seats, heavy
+
+    def _load(self, service: Service, seats: list[Seat], heavy: list[Seat]) -> None:
+        options = self._options
+        rest = max(0, options.history_events - options.heavy_events * len(heavy))
+        shares = [(seat, options.heavy_events) for seat in heavy]
+        shares += [(seat, -(-rest // len(seats))) for seat in seats]
+        self._say(f"booking {sum(bets for _, bets in shares):,} bets")
+        began = time.monotonic()
+        _run_loaders(
+            [_order(service, shares[number::LOADERS], number) for number in range(LOADERS)]
+        )
+        events = service.booked()
+        rate = events / (time.monotonic() - began)
+        self._say(f"{events:,} transactions booked, {rate:,.0f}/s")
+
+    def _first_calls(self, service: Service, heavy: Sequence[Seat]) -> list[Figure]:
+        """One bet of each player that this service process has never seen, one at a time."""
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+        times = [_first_call_ms(connection, seat, number) for number, seat in enumerate(heavy)]
+        connection.close()
+        events = f"{self._options.heavy_events:,}"
+        name = f"first call of a player with {events} events"
+        aim = f"< {COLD_AIM_MS:g} ms"
+        return [
+            Figure(
+                f"{name}, median of {len(times)}", median(times), "ms", aim, _cold(median(times))
+            ),
+            Figure(f"{name}, worst", max(times), "ms", aim, _cold(max(times))),
+        ]
+
+    def _throughput(self, grown: Service, seats: list[Seat]) -> list[Figure]:
+        empty = self._service("empty")
+        scenarios = {
+            "empty store": bets(empty, self._seats(empty), (IN_FLIGHT,), name="empty store"),
+            "after the history": bets(grown, seats, (IN_FLIGHT,), name="after the history"),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in scenarios}
+        for scenario in scenarios.values():
+            scenario.measure(IN_FLIGHT, 1.0)
+        for _ in range(self._options.rounds):
+            for name, scenario in scenarios.items():
+                sample = scenario.measure(IN_FLIGHT, self._options.seconds)
+                rates[name].append(sample.per_second)
+                self._say(f"{name}: {sample.per_second:,.0f}/s {sample.cores}")
+        before, after = (median(found) for found in rates.values())
+        ratio = after / before
+        events = f"{self._options.history_events:,} events"
+        aim = f">= {RATIO_AIM}"
+        return [
+            Figure("bets at 64, empty store", before, "/s"),
+            Figure(f"bets at 64, after {events}", after, "/s"),
+            Figure(f"after {events} / empty store", ratio, "x", aim, ratio >= RATIO_AIM),
+        ]
+
+
+def _first_call_ms(connection: http.client.HTTPConnection, seat: Seat, number: int) -> float:
+    (request,) = islice(betbrothers_bets([seat], seed=1_000 + number), 1)
+    began = time.perf_counter()
+    status, body = exchange(connection, request)
+    elapsed = time.perf_counter() - began
+    if status != 200:
+        raise BenchmarkError(f"first call of {seat.player_id}: {status} {body!r}")
+    return elapsed * 1_000
+
+
+def _cold(milliseconds: float) -> bool:
+    return milliseconds < COLD_AIM_MS
+
+
+def _order(service: Service, shares: Sequence[tuple[Seat, int]], seed: int) -> bytes:
+    return json.dumps(
+        {
+            "url": service.postgres.url(service.database),
+            "partitions": service.shape.partitions,
+            "shares": [[seat.player_id, seat.session_token, bets] for seat, bets in shares],
+            "seed": seed,
+        }
+    ).encode()
+
+
+def _run_loaders(orders: Sequence[bytes]) -> None:
+    command = [sys.executable, "-m", "tests.bench.load_history"]
+    loaders = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+        for _ in orders
+    ]
+    try:
+        for loader, order in zip(loaders, orders, strict=True):
+            assert loader.stdin is not None
+            loader.stdin.write(order)
+            loader.stdin.close()
+            loader.stdin = None
+        for loader in loaders:
+            _, problem = loader.communicate()
+            if loader.returncode != 0:
+                raise BenchmarkError(f"loading the history: {problem.decode()[-2000:]}")
+    finally:
+        for loader in loaders:
+            loader.kill()
+            loader.wait()
