@@ -17,7 +17,7 @@ OPERATOR = "operator"
 """The integration under which the operator's own movements are booked."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An integration's switches (rules 3, 5, 7, 8 and 10)."""
 
     session_ttl_s: int = 86_400
@@ -27,7 +27,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     stake_order: Literal["real_first", "bonus_first"] = "real_first"
 
 
-class Stamp(msgspec.Struct, frozen=True):
+class Stamp(msgspec.Struct, frozen=True, gc=False):
     """When a command is decided, and the movement id that its first event gets.
 
     Made outside `decide`.
@@ -37,7 +37,7 @@ class Stamp(msgspec.Struct, frozen=True):
     movement_id: str
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
+class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A wish about one player. ``actor`` is the member of staff behind it, None for a provider."""
 
     player_id: str
@@ -48,13 +48,13 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 # --- the player ---------------------------------------------------------------
 
 
-class RegisterPlayer(Command, frozen=True, kw_only=True):
+class RegisterPlayer(Command, frozen=True, kw_only=True, gc=False):
     """Create the player, or give an existing one a wallet in a further currency."""
 
     currency: str
 
 
-class OpenSession(Command, frozen=True, kw_only=True):
+class OpenSession(Command, frozen=True, kw_only=True, gc=False):
     """Begin a session whose token hashes to ``session`` (SHA-256, hex).
 
     With ``parent``, the provider opens it from a launch session, which must be live by ``policy``
@@ -69,7 +69,7 @@ class OpenSession(Command, frozen=True, kw_only=True):
     policy: Policy = Policy()
 
 
-class CloseSession(Command, frozen=True, kw_only=True):
+class CloseSession(Command, frozen=True, kw_only=True, gc=False):
     """End a session. ``with_children`` also ends those that were opened from it.
 
     ``strict``: one that is closed already is refused as session_expired (gpas); else nothing is
@@ -82,19 +82,19 @@ class CloseSession(Command, frozen=True, kw_only=True):
     strict: bool = False
 
 
-class BlockPlayer(Command, frozen=True, kw_only=True):
+class BlockPlayer(Command, frozen=True, kw_only=True, gc=False):
     """Refuse the player's bets."""
 
 
-class UnblockPlayer(Command, frozen=True, kw_only=True):
+class UnblockPlayer(Command, frozen=True, kw_only=True, gc=False):
     """Accept the player's bets again."""
 
 
-class AcknowledgeRealityCheck(Command, frozen=True, kw_only=True):
+class AcknowledgeRealityCheck(Command, frozen=True, kw_only=True, gc=False):
     """The player has seen the reality check."""
 
 
-class SetLimits(Command, frozen=True, kw_only=True):
+class SetLimits(Command, frozen=True, kw_only=True, gc=False):
     """Change limits.
 
     UNSET leaves one as it is, None removes it. ``max_bet`` and the loss limits are in ``currency``.
@@ -108,14 +108,14 @@ class SetLimits(Command, frozen=True, kw_only=True):
     reality_check_min: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class ReadPlayer(Command, frozen=True, kw_only=True):
+class ReadPlayer(Command, frozen=True, kw_only=True, gc=False):
     """Ask for the player's state, as fresh as the database has it."""
 
 
 # --- money ---------------------------------------------------------------
 
 
-class MoneyCommand(Command, frozen=True, kw_only=True):
+class MoneyCommand(Command, frozen=True, kw_only=True, gc=False):
     """A movement with a key, executed once for ever (rule 1).
 
     ``key`` is the idempotency key within ``integration``, ``transaction_id`` the caller's own id,
@@ -141,7 +141,7 @@ class MoneyCommand(Command, frozen=True, kw_only=True):
         ).hexdigest()
 
 
-class OperatorMovement(MoneyCommand, frozen=True, kw_only=True):
+class OperatorMovement(MoneyCommand, frozen=True, kw_only=True, gc=False):
     """The operator moves money of a player."""
 
     amount: int
@@ -152,11 +152,11 @@ class OperatorMovement(MoneyCommand, frozen=True, kw_only=True):
         return (self.currency, self.amount)
 
 
-class Deposit(OperatorMovement, frozen=True, kw_only=True):
+class Deposit(OperatorMovement, frozen=True, kw_only=True, gc=False):
     """Put in real money."""
 
 
-class Withdraw(OperatorMovement, frozen=True, kw_only=True):
+class Withdraw(OperatorMovement, frozen=True, kw_only=True, gc=False):
     """Take out real money.
 
     At once, or with ``hold`` set aside until it is confirmed or cancelled.
@@ -169,23 +169,23 @@ class Withdraw(OperatorMovement, frozen=True, kw_only=True):
         return (self.currency, self.amount, self.hold)
 
 
-class GrantBonus(OperatorMovement, frozen=True, kw_only=True):
+class GrantBonus(OperatorMovement, frozen=True, kw_only=True, gc=False):
     """Give bonus money."""
 
 
-class ConvertBonus(OperatorMovement, frozen=True, kw_only=True):
+class ConvertBonus(OperatorMovement, frozen=True, kw_only=True, gc=False):
     """Turn bonus money into real money."""
 
 
-class ForfeitBonus(OperatorMovement, frozen=True, kw_only=True):
+class ForfeitBonus(OperatorMovement, frozen=True, kw_only=True, gc=False):
     """Take bonus money away."""
 
 
-class AdjustBalance(OperatorMovement, frozen=True, kw_only=True):
+class AdjustBalance(OperatorMovement, frozen=True, kw_only=True, gc=False):
     """Correct real money either way: ``amount`` is signed; a reason is required."""
 
 
-class SettleWithdrawal(MoneyCommand, frozen=True, kw_only=True):
+class SettleWithdrawal(MoneyCommand, frozen=True, kw_only=True, gc=False):
     """Confirm or cancel a held withdrawal, named by the key it was booked under."""
 
     withdrawal_key: str
@@ -195,18 +195,18 @@ class SettleWithdrawal(MoneyCommand, frozen=True, kw_only=True):
         return (self.withdrawal_key,)
 
 
-class ConfirmWithdrawal(SettleWithdrawal, frozen=True, kw_only=True):
+class ConfirmWithdrawal(SettleWithdrawal, frozen=True, kw_only=True, gc=False):
     """The held money was paid out."""
 
 
-class CancelWithdrawal(SettleWithdrawal, frozen=True, kw_only=True):
+class CancelWithdrawal(SettleWithdrawal, frozen=True, kw_only=True, gc=False):
     """The held money is playable again."""
 
 
 # --- the game ---------------------------------------------------------------
 
 
-class GameCommand(MoneyCommand, frozen=True, kw_only=True):
+class GameCommand(MoneyCommand, frozen=True, kw_only=True, gc=False):
     """A call of a game provider.
 
     ``session`` is the SHA-256 (hex) of the session token; None only where the protocol sends the
@@ -224,7 +224,7 @@ class GameCommand(MoneyCommand, frozen=True, kw_only=True):
     exceptions: tuple[str, ...] = ()
 
 
-class PlaceBet(GameCommand, frozen=True, kw_only=True):
+class PlaceBet(GameCommand, frozen=True, kw_only=True, gc=False):
     """Take a stake of ``amount`` (0 included).
 
     ``currency``, ``round_id`` and ``session`` are always known.
@@ -237,7 +237,7 @@ class PlaceBet(GameCommand, frozen=True, kw_only=True):
         return (self.currency, self.amount, self.round_id, self.game)
 
 
-class CreditWin(GameCommand, frozen=True, kw_only=True):
+class CreditWin(GameCommand, frozen=True, kw_only=True, gc=False):
     """Pay a win of ``amount`` (0 = lost).
 
     ``bet_key`` is the key of the bet it names, where the protocol names one.
@@ -258,7 +258,7 @@ BETLESS_TAGS = frozenset({"promo", "free_spin", "tournament", "jackpot"})
 """Tags under which a win needs no bet (rule 5)."""
 
 
-class Reversal(GameCommand, frozen=True, kw_only=True):
+class Reversal(GameCommand, frozen=True, kw_only=True, gc=False):
     """Undo an earlier movement, named by its key.
 
     ``amount`` and ``currency`` only where they are on the wire.
@@ -272,19 +272,19 @@ class Reversal(GameCommand, frozen=True, kw_only=True):
         return (self.currency, self.amount, self.round_id, self.game, self.original_key)
 
 
-class RefundBet(Reversal, frozen=True, kw_only=True):
+class RefundBet(Reversal, frozen=True, kw_only=True, gc=False):
     """Give a bet's stake back."""
 
 
-class ReverseWin(Reversal, frozen=True, kw_only=True):
+class ReverseWin(Reversal, frozen=True, kw_only=True, gc=False):
     """Take a win back."""
 
 
-class RollbackMovement(Reversal, frozen=True, kw_only=True):
+class RollbackMovement(Reversal, frozen=True, kw_only=True, gc=False):
     """Undo a bet or a win, whichever the key names (gpas); an unknown one is taken for a bet."""
 
 
-class CloseRound(GameCommand, frozen=True, kw_only=True):
+class CloseRound(GameCommand, frozen=True, kw_only=True, gc=False):
     """Close an open round without moving money (staff, or rule 12)."""
 
     def content(self) -> tuple[Any, ...]:
@@ -292,7 +292,7 @@ class CloseRound(GameCommand, frozen=True, kw_only=True):
         return (self.round_id,)
 
 
-class ReadBalance(Command, frozen=True, kw_only=True):
+class ReadBalance(Command, frozen=True, kw_only=True, gc=False):
     """A provider's balance call.
 
     Needs a live session; ``currency`` is compared where it is on the wire.
@@ -307,7 +307,7 @@ class ReadBalance(Command, frozen=True, kw_only=True):
 # --- the games themselves ---------------------------------------------------------------
 
 
-class SetGame(msgspec.Struct, frozen=True, kw_only=True):
+class SetGame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Enable or disable a game of an integration for new bets."""
 
     integration: str

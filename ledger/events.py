@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What every event carries. ``recorded_at`` is UTC and never goes back within a stream."""
 
     NAME: ClassVar[str]
@@ -30,7 +30,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # --- the player ---------------------------------------------------------------
 
 
-class PlayerRegistered(Event, frozen=True, kw_only=True):
+class PlayerRegistered(Event, frozen=True, kw_only=True, gc=False):
     """The player's stream begins; no wallet yet."""
 
     NAME = "player_registered.v1"
@@ -38,7 +38,7 @@ class PlayerRegistered(Event, frozen=True, kw_only=True):
     player_id: str
 
 
-class WalletOpened(Event, frozen=True, kw_only=True):
+class WalletOpened(Event, frozen=True, kw_only=True, gc=False):
     """The player got a wallet in a currency, empty."""
 
     NAME = "wallet_opened.v1"
@@ -46,7 +46,7 @@ class WalletOpened(Event, frozen=True, kw_only=True):
     currency: str
 
 
-class SessionOpened(Event, frozen=True, kw_only=True):
+class SessionOpened(Event, frozen=True, kw_only=True, gc=False):
     """A game session began.
 
     ``session`` is the SHA-256 of its token in hex; the token itself is kept nowhere.
@@ -62,7 +62,7 @@ class SessionOpened(Event, frozen=True, kw_only=True):
     parent: str | None = None
 
 
-class SessionClosed(Event, frozen=True, kw_only=True):
+class SessionClosed(Event, frozen=True, kw_only=True, gc=False):
     """A session was ended by the operator or by the provider."""
 
     NAME = "session_closed.v1"
@@ -70,25 +70,25 @@ class SessionClosed(Event, frozen=True, kw_only=True):
     session: str
 
 
-class PlayerBlocked(Event, frozen=True, kw_only=True):
+class PlayerBlocked(Event, frozen=True, kw_only=True, gc=False):
     """Bets are refused from here on; wins and refunds are still booked (rule 4)."""
 
     NAME = "player_blocked.v1"
 
 
-class PlayerUnblocked(Event, frozen=True, kw_only=True):
+class PlayerUnblocked(Event, frozen=True, kw_only=True, gc=False):
     """Bets are accepted again."""
 
     NAME = "player_unblocked.v1"
 
 
-class RealityCheckAcknowledged(Event, frozen=True, kw_only=True):
+class RealityCheckAcknowledged(Event, frozen=True, kw_only=True, gc=False):
     """The player has seen the reality check (rule 3)."""
 
     NAME = "reality_check_acknowledged.v1"
 
 
-class LimitsSet(Event, frozen=True, kw_only=True):
+class LimitsSet(Event, frozen=True, kw_only=True, gc=False):
     """Limits after the change, and before it under ``previous``.
 
     None = no limit. Amounts in ledger units.
@@ -108,7 +108,7 @@ class LimitsSet(Event, frozen=True, kw_only=True):
 # --- money ---------------------------------------------------------------
 
 
-class Movement(Event, frozen=True, kw_only=True):
+class Movement(Event, frozen=True, kw_only=True, gc=False):
     """An event that carries a transaction key, and so is booked once for ever (rule 1).
 
     ``key`` is the idempotency key within the integration, ``transaction_id`` the id as the caller
@@ -125,25 +125,25 @@ class Movement(Event, frozen=True, kw_only=True):
     balance_bonus: int
 
 
-class Deposited(Movement, frozen=True, kw_only=True):
+class Deposited(Movement, frozen=True, kw_only=True, gc=False):
     """Real money came in."""
 
     NAME = "deposited.v1"
 
 
-class Withdrawn(Movement, frozen=True, kw_only=True):
+class Withdrawn(Movement, frozen=True, kw_only=True, gc=False):
     """Real money went out, at once and finally."""
 
     NAME = "withdrawn.v1"
 
 
-class WithdrawalHeld(Movement, frozen=True, kw_only=True):
+class WithdrawalHeld(Movement, frozen=True, kw_only=True, gc=False):
     """Real money was set aside for a withdrawal: no longer playable, not yet paid out."""
 
     NAME = "withdrawal_held.v1"
 
 
-class WithdrawalConfirmed(Movement, frozen=True, kw_only=True):
+class WithdrawalConfirmed(Movement, frozen=True, kw_only=True, gc=False):
     """Held money was paid out. ``held`` is the change of what is held."""
 
     NAME = "withdrawal_confirmed.v1"
@@ -152,7 +152,7 @@ class WithdrawalConfirmed(Movement, frozen=True, kw_only=True):
     held: int
 
 
-class WithdrawalCancelled(Movement, frozen=True, kw_only=True):
+class WithdrawalCancelled(Movement, frozen=True, kw_only=True, gc=False):
     """Held money became playable again. ``held`` is the change of what is held."""
 
     NAME = "withdrawal_cancelled.v1"
@@ -161,25 +161,25 @@ class WithdrawalCancelled(Movement, frozen=True, kw_only=True):
     held: int
 
 
-class BonusGranted(Movement, frozen=True, kw_only=True):
+class BonusGranted(Movement, frozen=True, kw_only=True, gc=False):
     """Bonus money was given."""
 
     NAME = "bonus_granted.v1"
 
 
-class BonusConverted(Movement, frozen=True, kw_only=True):
+class BonusConverted(Movement, frozen=True, kw_only=True, gc=False):
     """Bonus money became real money."""
 
     NAME = "bonus_converted.v1"
 
 
-class BonusForfeited(Movement, frozen=True, kw_only=True):
+class BonusForfeited(Movement, frozen=True, kw_only=True, gc=False):
     """Bonus money was taken away."""
 
     NAME = "bonus_forfeited.v1"
 
 
-class BalanceAdjusted(Movement, frozen=True, kw_only=True):
+class BalanceAdjusted(Movement, frozen=True, kw_only=True, gc=False):
     """Real money was corrected by staff, either way; the reason is on the event."""
 
     NAME = "balance_adjusted.v1"
@@ -188,7 +188,7 @@ class BalanceAdjusted(Movement, frozen=True, kw_only=True):
 # --- the game ---------------------------------------------------------------
 
 
-class GameMovement(Movement, frozen=True, kw_only=True):
+class GameMovement(Movement, frozen=True, kw_only=True, gc=False):
     """A movement of a provider's game.
 
     ``tags`` are the provider's own marks (jackpot, promo, tournament, free spin, campaign);
@@ -205,13 +205,13 @@ class GameMovement(Movement, frozen=True, kw_only=True):
     exceptions: tuple[str, ...] = ()
 
 
-class BetPlaced(GameMovement, frozen=True, kw_only=True):
+class BetPlaced(GameMovement, frozen=True, kw_only=True, gc=False):
     """A stake was taken; 0 is a stake too (rule 6)."""
 
     NAME = "bet_placed.v1"
 
 
-class WinCredited(GameMovement, frozen=True, kw_only=True):
+class WinCredited(GameMovement, frozen=True, kw_only=True, gc=False):
     """A win was paid.
 
     0 is a lost round. ``refers_to`` is the key of the bet it names, if it names one.
@@ -222,7 +222,7 @@ class WinCredited(GameMovement, frozen=True, kw_only=True):
     refers_to: str | None = None
 
 
-class BetRefunded(GameMovement, frozen=True, kw_only=True):
+class BetRefunded(GameMovement, frozen=True, kw_only=True, gc=False):
     """A stake went back in its exact split (rule 7).
 
     ``wire_amount``: what the call asked for, where it differs.
@@ -234,7 +234,7 @@ class BetRefunded(GameMovement, frozen=True, kw_only=True):
     wire_amount: int | None = None
 
 
-class RefundRepeated(GameMovement, frozen=True, kw_only=True):
+class RefundRepeated(GameMovement, frozen=True, kw_only=True, gc=False):
     """A refund of a bet that was refunded already, under another id: moves nothing (rule 9)."""
 
     NAME = "refund_repeated.v1"
@@ -242,7 +242,7 @@ class RefundRepeated(GameMovement, frozen=True, kw_only=True):
     refers_to: str
 
 
-class RefundTombstoned(GameMovement, frozen=True, kw_only=True):
+class RefundTombstoned(GameMovement, frozen=True, kw_only=True, gc=False):
     """A refund came for a bet that is not there.
 
     The bet is refused should it come later (rule 8).
@@ -253,7 +253,7 @@ class RefundTombstoned(GameMovement, frozen=True, kw_only=True):
     refers_to: str
 
 
-class WinReversed(GameMovement, frozen=True, kw_only=True):
+class WinReversed(GameMovement, frozen=True, kw_only=True, gc=False):
     """A win was taken back (rule 10).
 
     ``shortfall``: what could not be taken because it was spent.
@@ -266,7 +266,7 @@ class WinReversed(GameMovement, frozen=True, kw_only=True):
     wire_amount: int | None = None
 
 
-class WinReversalRepeated(GameMovement, frozen=True, kw_only=True):
+class WinReversalRepeated(GameMovement, frozen=True, kw_only=True, gc=False):
     """A reversal of a win that was reversed already, under another id: moves nothing (rule 9)."""
 
     NAME = "win_reversal_repeated.v1"
@@ -274,7 +274,7 @@ class WinReversalRepeated(GameMovement, frozen=True, kw_only=True):
     refers_to: str
 
 
-class RoundClosed(GameMovement, frozen=True, kw_only=True):
+class RoundClosed(GameMovement, frozen=True, kw_only=True, gc=False):
     """A round was closed without a movement, by staff or because it expired (rule 12)."""
 
     NAME = "round_closed.v1"
@@ -283,7 +283,7 @@ class RoundClosed(GameMovement, frozen=True, kw_only=True):
 # --- the games themselves ---------------------------------------------------------------
 
 
-class GameEnabled(Event, frozen=True, kw_only=True):
+class GameEnabled(Event, frozen=True, kw_only=True, gc=False):
     """Bets on the game are accepted."""
 
     NAME = "game_enabled.v1"
@@ -291,7 +291,7 @@ class GameEnabled(Event, frozen=True, kw_only=True):
     game: str
 
 
-class GameDisabled(Event, frozen=True, kw_only=True):
+class GameDisabled(Event, frozen=True, kw_only=True, gc=False):
     """Bets on the game are refused."""
 
     NAME = "game_disabled.v1"

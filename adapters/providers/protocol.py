@@ -47,6 +47,8 @@ class Call:
     player_id: str | None = None
     transaction_id: str | None = None
     """The provider's own id of the transaction."""
+    replayed: bool = False
+    """Whether the answer is that of an earlier call."""
     key_id: str | None = None
     """Id of the secret or key that verified the signature."""
 

@@ -1,0 +1,148 @@
+"""The HTTP application of one worker process: everything is put together here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from adapters import operator
+from adapters.journal import Journal
+from adapters.metrics import CONTENT_TYPE, Metrics
+from adapters.operator.problems import problem
+from adapters.providers.betbrothers import BetBrothersProvider
+from adapters.providers.gateway import Gateway
+from adapters.providers.protocol import Provider
+from adapters.settings import BetBrothers, FizzyBubbly, Gpas, Integration, Marbles, Settings
+from adapters.telemetry import LineWriter
+from ledger.committer import CommitterLimits
+from ledger.service import Ledger
+from ledger.store import StoreUnavailable
+
+LEDGER: Final = web.AppKey("ledger", Ledger)
+JOURNAL: Final = web.AppKey("journal", Journal)
+METRICS: Final = web.AppKey("metrics", Metrics)
+
+PROVIDERS: Final[Mapping[type[Integration], type[Provider]]] = {
+    BetBrothers: BetBrothersProvider,
+}
+"""The class that speaks an integration's protocol."""
+
+_READY_TIMEOUT_S: Final = 2.0
+
+
+def create_app(
+    settings: Settings, url: str, writer: LineWriter, metrics: Metrics
+) -> web.Application:
+    """The application of one worker on a database whose schema is there.
+
+    ``url`` is the database's; the ledger and the journal start and stop with the application.
+    """
+    journal = Journal(url, metrics)
+    ledger = Ledger(url, settings.database.partitions, LedgerMetrics(metrics), _limits(settings))
+    providers = {
+        name: PROVIDERS[type(integration)](name, integration, ledger, settings.currencies)
+        for name, integration in settings.integrations.items()
+    }
+    app = web.Application(middlewares=[_problems])
+    app[LEDGER], app[JOURNAL], app[METRICS] = ledger, journal, metrics
+    for name, provider in providers.items():
+        gateway = Gateway(provider, settings.integrations[name], settings, metrics, journal, writer)
+        app.add_routes(gateway.routes())
+    operator.setup(app, ledger, settings, providers, journal)
+    app.add_routes(
+        [
+            web.get("/health/live", _live),
+            web.get("/health/ready", _ready),
+            web.get("/metrics", _metrics),
+        ]
+    )
+    app.cleanup_ctx.append(_running)
+    return app
+
+
+class LedgerMetrics:
+    """The committers' observer: counts what they do."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def batch(self, size: int, seconds: float) -> None:
+        """A batch was committed."""
+        self._metrics.batch_commands.observe(size)
+        self._metrics.commit_seconds.observe(seconds)
+
+    def conflict(self) -> None:
+        """A batch had to be decided again."""
+        self._metrics.version_conflicts.inc()
+
+    def unknown(self) -> None:
+        """It is not known whether a commit took place."""
+        self._metrics.commits_unknown.inc()
+
+
+def _limits(settings: Settings) -> CommitterLimits:
+    limits = settings.limits
+    return CommitterLimits(
+        queue_max=limits.queue_commands_max,
+        batch_max=limits.batch_commands_max,
+        queue_wait_s=limits.command_age_max_s,
+        answer_s=limits.answer_timeout_s,
+    )
+
+
+async def _running(app: web.Application) -> AsyncIterator[None]:
+    """The ledger and the journal work while the application does; the journal stops last."""
+    journal = asyncio.create_task(app[JOURNAL].run(), name="journal")
+    async with app[LEDGER]:
+        yield
+    journal.cancel()
+    with suppress(asyncio.CancelledError):
+        await journal
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What no route knows is answered as problem+json, never as a page."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < HTTPStatus.BAD_REQUEST:
+            raise
+        return problem(error.status, error.reason, headers=_allow(error))
+
+
+def _allow(error: web.HTTPException) -> Mapping[str, str]:
+    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+
+
+async def _live(_request: web.Request) -> web.Response:
+    """The process answers."""
+    return _json({"status": "live"})
+
+
+async def _ready(request: web.Request) -> web.Response:
+    """The database answers too; 503 while it does not."""
+    try:
+        async with asyncio.timeout(_READY_TIMEOUT_S):
+            await request.app[LEDGER].ping()
+    except (StoreUnavailable, TimeoutError):
+        return _json({"status": "unavailable", "database": "unavailable"}, 503)
+    return _json({"status": "ready", "database": "ok"})
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    metrics = request.app[METRICS]
+    metrics.queue_commands.set(request.app[LEDGER].queue_length)
+    body = await asyncio.to_thread(metrics.render)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+
+def _json(content: Mapping[str, str], status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(content), content_type="application/json")

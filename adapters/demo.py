@@ -1,0 +1,105 @@
+"""What a demonstration needs: players with money, and a signed call to copy and paste."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import sys
+
+import orjson
+
+from adapters.settings import BetBrothers, Settings
+from ledger.commands import Deposit, OpenSession, RegisterPlayer
+from ledger.service import Ledger, token_hash
+
+_GAME = "demo::Roulette"
+
+
+async def demonstrate(ledger: Ledger, settings: Settings) -> None:
+    """Seed the players of ``[demo]`` and print a signed bet that works as it stands."""
+    await _seed_players(ledger, settings)
+    await _print_example(ledger, settings)
+
+
+async def _seed_players(ledger: Ledger, settings: Settings) -> None:
+    """Register the players of ``[demo]``, each with its deposit, once for ever."""
+    assert settings.demo is not None
+    for player in settings.demo.players:
+        code = player.currency.code
+        await ledger.execute(
+            RegisterPlayer(player_id=player.player_id, currency=code, actor="demo")
+        )
+        reference = f"demo-{player.player_id}-{code}"
+        await ledger.execute(
+            Deposit(
+                player_id=player.player_id,
+                actor="demo",
+                operation="deposit",
+                key=f"deposit:{reference}",
+                transaction_id=reference,
+                amount=player.deposit,
+                currency=code,
+            )
+        )
+
+
+async def _print_example(ledger: Ledger, settings: Settings) -> None:
+    """Print where the service is and a signed bet that works as it stands."""
+    assert settings.demo is not None
+    base_url = f"http://{settings.server.host}:{settings.server.port}"
+    lines = [
+        f"wallet-ledger serves on {base_url}",
+        f"  providers     {', '.join(f'/{name}' for name in settings.integrations)}",
+        "  operator API  /api (OpenAPI: /api/openapi.json)",
+        "  health        /health/live /health/ready   metrics /metrics",
+    ]
+    integrations = [i for i in settings.integrations.values() if isinstance(i, BetBrothers)]
+    if integrations and settings.demo.players:
+        lines += ["", "A signed bet of 1.00; the answer holds the new balance:", ""]
+        lines.append(await _curl(ledger, settings, integrations[0], base_url))
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+async def _curl(ledger: Ledger, settings: Settings, integration: BetBrothers, base_url: str) -> str:
+    assert settings.demo is not None
+    player = settings.demo.players[0]
+    token = ledger.mint_token(player.player_id)
+    await ledger.execute(
+        OpenSession(
+            player_id=player.player_id,
+            actor="demo",
+            session=token_hash(token),
+            integration=integration.name,
+            game=_GAME,
+            currency=player.currency.code,
+        )
+    )
+    body = orjson.dumps(
+        _bet(player.player_id, player.currency.code, 10**player.currency.exponent, token)
+    )
+    signature = hmac.digest(integration.secrets[0].reveal().encode(), body, "sha256").hex()
+    return (
+        f"curl -sS {base_url}/{integration.name}/operator/wallet \\\n"
+        f"  -H 'X-REQUEST-SIGN: {signature}' \\\n"
+        f"  -d '{body.decode()}'"
+    )
+
+
+def _bet(player_id: str, currency: str, amount: int, token: str) -> dict[str, object]:
+    unique = secrets.token_hex(4)
+    return {
+        "action": "bet",
+        "amount": amount,
+        "currency_code": currency,
+        "is_mobile": False,
+        "player_id": player_id,
+        "payload": {
+            "reference": _GAME,
+            "session_token": token,
+            "provider_transfer_data": {
+                "transaction_id": f"demo-bet-{unique}",
+                "round_id": f"demo-round-{unique}",
+            },
+        },
+    }

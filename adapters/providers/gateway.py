@@ -1,0 +1,193 @@
+"""What is the same for every provider's call: limits, timing, errors, log, metrics and journal.
+
+A call gets its protocol's own answer whatever happens; a client that leaves cancels nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+import structlog
+from aiohttp import StreamReader, web
+
+from adapters.journal import Entry, Journal
+from adapters.metrics import Metrics
+from adapters.providers.protocol import Call, Provider, RefusedCall, Reply, Route
+from adapters.providers.redaction import Redactor
+from adapters.remote import remote_address
+from adapters.settings import IntegrationSettings, Settings
+from adapters.telemetry import LineWriter, render
+from ledger.refusals import Refusal, Refused
+from ledger.service import movement_id
+
+log = structlog.get_logger(__name__)
+
+ACCEPTED = "ok"
+REPLAYED = "replayed"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Gateway:
+    """Turns HTTP requests of one integration into calls of its provider, and back."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        integration: IntegrationSettings,
+        settings: Settings,
+        metrics: Metrics,
+        journal: Journal,
+        writer: LineWriter,
+    ) -> None:
+        self._provider = provider
+        self._name = integration.name
+        self._allow_ips = integration.allow_ips
+        self._limits = settings.limits
+        self._trusted_proxies = settings.server.trusted_proxies
+        self._metrics = metrics
+        self._journal = journal
+        self._writer = writer
+        self._redactor = Redactor(provider.TOKEN_FIELDS)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The provider's calls under the integration's name."""
+        return [
+            web.route(route.method, f"/{self._name}{route.path}", self._handler(route))
+            for route in self._provider.routes()
+        ]
+
+    def _handler(self, route: Route) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            call = Call(
+                method=route.method,
+                path=route.path,
+                query=request.rel_url.raw_query_string,
+                headers=request.headers,
+                body=b"",
+                trace_id=movement_id(),
+                operation=route.operation,
+            )
+            reply, refused, seconds = await self._answer(route, call, request)
+            self._record(call, request, reply, refused, seconds)
+            response = web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+            if not request.content.is_eof():
+                response.force_close()
+            return response
+
+        return handle
+
+    async def _answer(
+        self, route: Route, call: Call, request: web.Request
+    ) -> tuple[Reply, Refused | None, float]:
+        """The reply, the refusal in it, and the seconds from the call's last byte."""
+        started = time.perf_counter()
+        refused: Refused | None = None
+        try:
+            call.body = await self._read(request)
+            started = time.perf_counter()
+            self._check_address(request)
+            self._provider.verify(call)
+            reply = await route.handler(call)
+        except RefusedCall as error:
+            refused = error.refused
+            reply = self._provider.refuse(call, refused)
+        except Exception:
+            log.exception("call_failed", integration=self._name, trace_id=call.trace_id)
+            refused = Refused(Refusal.INTERNAL, "internal error")
+            reply = self._provider.refuse(call, refused)
+        return reply, refused, time.perf_counter() - started
+
+    async def _read(self, request: web.Request) -> bytes:
+        """The body, within its limits of size and time. Raises `RefusedCall`."""
+        most = self._limits.body_bytes_max
+        if (request.content_length or 0) > most:
+            raise RefusedCall(Refusal.MALFORMED_REQUEST, f"the body is over {most} bytes")
+        content = request.content
+        if content.is_eof():
+            body = content.read_nowait()
+        else:
+            try:
+                async with asyncio.timeout(self._limits.body_timeout_s):
+                    body = await _read_all(content, most)
+            except TimeoutError:
+                raise RefusedCall(Refusal.MALFORMED_REQUEST, "the body came too slowly") from None
+        if len(body) > most:
+            raise RefusedCall(Refusal.MALFORMED_REQUEST, f"the body is over {most} bytes")
+        return body
+
+    def _check_address(self, request: web.Request) -> None:
+        if not self._allow_ips:
+            return
+        remote = remote_address(request, self._trusted_proxies)
+        if remote is None or not any(ip_address(remote) in network for network in self._allow_ips):
+            raise RefusedCall(Refusal.INVALID_SIGNATURE, "calls from this address are not allowed")
+
+    def _record(
+        self,
+        call: Call,
+        request: web.Request,
+        reply: Reply,
+        refused: Refused | None,
+        seconds: float,
+    ) -> None:
+        """One log line, the metrics and one journal entry for every call."""
+        if refused is not None:
+            outcome = refused.refusal.value
+        else:
+            outcome = REPLAYED if call.replayed else ACCEPTED
+        remote = remote_address(request, self._trusted_proxies)
+        duration_us = int(seconds * 1_000_000)
+        self._metrics.call(self._name, call.operation, outcome, seconds)
+        if call.replayed:
+            self._metrics.idempotency_hit(self._name)
+        line = {
+            "event": "idempotency_hit" if call.replayed else "call",
+            "integration": self._name,
+            "operation": call.operation,
+            "outcome": outcome,
+            "status": reply.status,
+            "duration_us": duration_us,
+            "player_id": call.player_id,
+            "transaction_id": call.transaction_id,
+            "trace_id": call.trace_id,
+            "key_id": call.key_id,
+            "remote": remote,
+        }
+        if refused is not None:
+            line["detail"] = refused.detail
+        self._writer.write(render("info", line))
+        self._journal.record(
+            Entry(
+                received_at=datetime.now(UTC),
+                integration=self._name,
+                operation=call.operation,
+                method=call.method,
+                path=call.path,
+                query=self._redactor.query(call.query),
+                body=self._redactor.body(call.body, call.payload),
+                status=reply.status,
+                answer=reply.body,
+                outcome=outcome,
+                player_id=call.player_id,
+                transaction_id=call.transaction_id,
+                duration_us=duration_us,
+                remote=remote,
+                key_id=call.key_id,
+                trace_id=call.trace_id,
+            )
+        )
+
+
+async def _read_all(content: StreamReader, most: int) -> bytes:
+    """Everything up to the end, or a little more than ``most`` bytes."""
+    chunks = []
+    size = 0
+    while size <= most and (chunk := await content.readany()):
+        chunks.append(chunk)
+        size += len(chunk)
+    return b"".join(chunks)

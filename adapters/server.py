@@ -1,0 +1,228 @@
+"""The server's processes: one worker here, or several under a supervisor, and the embedded database.
+
+SIGTERM or Ctrl-C stops gracefully: no new connections, what was taken is finished, then exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from adapters.app import LEDGER, LedgerMetrics, create_app
+from adapters.command_line import CommandError
+from adapters.demo import demonstrate
+from adapters.metrics import Metrics, worker_died
+from adapters.settings import Settings
+from adapters.settings_file import load
+from adapters.telemetry import configure_logging
+from ledger.embedded import EmbeddedPostgres
+from ledger.schema import check, initialise
+from ledger.service import Ledger
+
+log = structlog.get_logger(__name__)
+
+_KEEPALIVE_S: Final = 75.0
+_SHUTDOWN_S: Final = 10.0
+_BACKLOG: Final = 1024
+_RESTART_PAUSE_S: Final = 0.5
+_PARENT_TICK_S: Final = 0.5
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGTERM or Ctrl-C. Raises `ledger.schema.SchemaError` on an unusable database."""
+    with _database(settings) as (url, embedded):
+        asyncio.run(_prepare(settings, url))
+        if settings.server.workers == 1:
+            _work(settings, url, embedded)
+        else:
+            _supervise(settings, url, embedded)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[tuple[str, EmbeddedPostgres | None]]:
+    """The database's URL, and the embedded one where there is no other."""
+    if settings.database.url is not None:
+        yield settings.database.url.reveal(), None
+        return
+    with EmbeddedPostgres(settings.database.data_dir) as embedded:
+        yield embedded.url, embedded
+
+
+async def _prepare(settings: Settings, url: str) -> None:
+    """Bring the schema up to date and refuse a database that does not keep what it acknowledges."""
+    partitions = settings.database.partitions
+    migrate_url = settings.database.migrate_url
+    await initialise(migrate_url.reveal() if migrate_url else url, partitions)
+    await check(url, partitions)
+
+
+# --- one worker --------------------------------------------------------------------------
+
+
+def _work(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
+    """Serve in this process, and watch over the embedded database if there is one."""
+    sock = _listen(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve_one(settings, url, sock, embedded))
+
+
+def _work_as_child(file: Path | None, url: str, parent: int) -> None:
+    """Serve in a process of the supervisor's; ends when the supervisor is gone."""
+    settings = load(file)
+    sock = _listen(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve_one(settings, url, sock, None, parent))
+
+
+async def _serve_one(
+    settings: Settings,
+    url: str,
+    sock: socket.socket,
+    embedded: EmbeddedPostgres | None,
+    parent: int | None = None,
+) -> None:
+    # Set here: the command line's own one-line errors come before this.
+    writer = configure_logging()
+    stopped = _stop_signals()
+    app = create_app(settings, url, writer, Metrics())
+    async with _listening(app, settings, sock):
+        helpers = [asyncio.create_task(embedded.watch())] if embedded else []
+        if parent is not None:
+            helpers.append(asyncio.create_task(_stop_without(parent, stopped)))
+        else:
+            await _announce(app[LEDGER], settings)
+        await stopped.wait()
+        log.info("stopping")
+        sock.close()
+        for helper in helpers:
+            helper.cancel()
+
+
+@asynccontextmanager
+async def _listening(
+    app: web.Application, settings: Settings, sock: socket.socket
+) -> AsyncIterator[None]:
+    """Accept connections, at most ``connections_max`` at a time; on leaving, finish what was taken."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        keepalive_timeout=_KEEPALIVE_S,
+        shutdown_timeout=_SHUTDOWN_S,
+        handler_cancellation=False,
+        auto_decompress=False,
+    )
+    await runner.setup()
+    protocol_factory = runner.server
+    assert protocol_factory is not None
+
+    def admit() -> asyncio.Protocol:
+        if len(protocol_factory.connections) >= settings.limits.connections_max:
+            return _Refusing()
+        return protocol_factory()
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(admit, sock=sock, backlog=_BACKLOG)
+    try:
+        yield
+    finally:
+        server.close()
+        await runner.cleanup()
+
+
+class _Refusing(asyncio.Protocol):
+    """Closes the connection at once: there are too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close."""
+        transport.close()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The listening socket; several workers share the port."""
+    family = socket.AF_INET6 if ":" in settings.server.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if settings.server.workers > 1:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        sock.bind((settings.server.host, settings.server.port))
+    except OSError as error:
+        sock.close()
+        address = f"{settings.server.host}:{settings.server.port}"
+        raise CommandError(f"cannot listen on {address}: {error.strerror}") from error
+    sock.setblocking(False)
+    return sock
+
+
+def _stop_signals() -> asyncio.Event:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    return stopped
+
+
+async def _stop_without(parent: int, stopped: asyncio.Event) -> None:
+    """A worker must not outlive its supervisor."""
+    while os.getppid() == parent:
+        await asyncio.sleep(_PARENT_TICK_S)
+    stopped.set()
+
+
+async def _announce(ledger: Ledger, settings: Settings) -> None:
+    """Say where the service is; for a demonstration, with players and an example that works."""
+    log.info("serving", host=settings.server.host, port=settings.server.port)
+    if settings.demo is not None:
+        await demonstrate(ledger, settings)
+
+
+# --- several workers ---------------------------------------------------------------------
+
+
+def _supervise(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
+    """Keep the workers running, and the embedded database if there is one, until a signal."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_keep_workers(settings, url, embedded))
+
+
+async def _keep_workers(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
+    configure_logging()
+    stopped = _stop_signals()
+    _listen(settings).close()
+    spawn = multiprocessing.get_context("spawn")
+
+    def start() -> SpawnProcess:
+        worker = spawn.Process(target=_work_as_child, args=(settings.file, url, os.getpid()))
+        worker.start()
+        return worker
+
+    workers = [start() for _ in range(settings.server.workers)]
+    watch = asyncio.create_task(embedded.watch()) if embedded else None
+    async with Ledger(url, settings.database.partitions, LedgerMetrics(Metrics())) as ledger:
+        await _announce(ledger, settings)
+    while not stopped.is_set():
+        for place, worker in enumerate(workers):
+            if not worker.is_alive():
+                log.error("worker_died", process_id=worker.pid, exit_code=worker.exitcode)
+                worker_died(worker.pid or 0)
+                workers[place] = start()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), _RESTART_PAUSE_S)
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        await asyncio.to_thread(worker.join, _SHUTDOWN_S * 2)
+    if watch is not None:
+        watch.cancel()

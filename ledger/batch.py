@@ -1,0 +1,306 @@
+"""One attempt at a batch.
+
+Decide every command on top of what the others of the batch did, and gather the append.
+
+An attempt changes nothing outside of itself. Its results count once the append has committed;
+otherwise it is thrown away and the commands are decided again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeAlias, cast
+
+import msgspec
+
+from ledger.chain import GENESIS
+from ledger.codec import (
+    GAME_STREAM,
+    PLAYER_STREAM,
+    State,
+    encode_snapshot,
+    game_stream,
+    player_stream,
+    seal,
+)
+from ledger.commands import Command, MoneyCommand, PlaceBet, SetGame, Stamp
+from ledger.decisions import (
+    TOMBSTONE,
+    Decision,
+    Key,
+    Known,
+    Recall,
+    Replayed,
+    Transaction,
+    first_answer,
+)
+from ledger.events import Event, GameMovement, Movement, RefundTombstoned, SessionOpened
+from ledger.games import Game, GameEvent, decide_game, evolve_game
+from ledger.player import Player, PlayerEvent, Round, evolve, readmit
+from ledger.refusals import Refused
+from ledger.store import AppendBatch, EventRow, SessionRow, SnapshotRow, TransactionRow
+from ledger.wallet import decide
+
+
+class Accepted(msgspec.Struct, frozen=True, gc=False):
+    """A command that was executed, now or before.
+
+    ``player`` is the state after it; ``event`` the first event it booked, at ``version`` of the
+    stream, of a replay the event of the first answer; None where there was nothing to do.
+    ``replayed``: the key was known, nothing was appended (rule 1).
+    """
+
+    player: Player
+    event: Event | None = None
+    version: int = 0
+    replayed: bool = False
+
+
+Outcome: TypeAlias = Accepted | Refused
+"""What became of a command."""
+
+
+class Pending:
+    """A command on its way, and the future that waits for its outcome.
+
+    ``taken_at``: monotonic seconds.
+    """
+
+    __slots__ = ("answer", "command", "movement_id", "stream", "taken_at")
+
+    def __init__(
+        self,
+        command: Command | SetGame,
+        movement_id: str,
+        taken_at: float,
+        answer: asyncio.Future[Outcome],
+    ) -> None:
+        self.command = command
+        self.movement_id = movement_id
+        self.taken_at = taken_at
+        self.answer = answer
+        self.stream = (
+            game_stream(command.integration, command.game)
+            if isinstance(command, SetGame)
+            else player_stream(command.player_id)
+        )
+
+    def game_stream(self) -> str | None:
+        """The stream of the game that the decision looks at, for a bet."""
+        command = self.command
+        if isinstance(command, PlaceBet) and command.game is not None:
+            return game_stream(command.integration, command.game)
+        return None
+
+    @property
+    def player_id(self) -> str:
+        """The player that the command is about; none for a game's."""
+        return "" if isinstance(self.command, SetGame) else self.command.player_id
+
+    def resolve(self, outcome: Outcome) -> None:
+        """Answer, unless the deadline has answered already."""
+        if not self.answer.done():
+            self.answer.set_result(outcome)
+
+
+class Head:
+    """A stream as it stands.
+
+    Its state, the hash of its last event, and the version of its last snapshot.
+    """
+
+    __slots__ = ("hash", "snapshot_version", "state")
+
+    def __init__(self, state: State, digest: bytes = GENESIS, snapshot_version: int = 0) -> None:
+        self.state = state
+        self.hash = digest
+        self.snapshot_version = snapshot_version
+
+
+def empty_head(stream: str) -> Head:
+    """A stream without events."""
+    if stream.startswith(PLAYER_STREAM):
+        return Head(Player(stream.removeprefix(PLAYER_STREAM)))
+    return Head(Game())
+
+
+class Attempt:
+    """One try at a batch of commands."""
+
+    def __init__(self, recent: dict[Key, Transaction]) -> None:
+        self.known = Known(recent)
+        self.heads: dict[str, Head] = {}
+        self.outcomes: list[tuple[Pending, Outcome]] = []
+        self.questions: list[tuple[Pending, Recall]] = []
+        self._read: dict[str, int] = {}
+        self._keys: list[Key] = []
+        self._events: list[EventRow] = []
+        self._transactions: list[TransactionRow] = []
+        self._sessions: list[SessionRow] = []
+        self._rounds: list[tuple[str, str, str]] = []
+
+    def admit(self, stream: str, head: Head) -> None:
+        """Let decisions look at a stream as it stands in ``head``, which is not changed."""
+        if stream not in self.heads:
+            self.heads[stream] = Head(head.state, head.hash, head.snapshot_version)
+            self._read[stream] = head.state.version
+            if isinstance(head.state, Game) and not head.state.enabled:
+                integration, _, game = stream.removeprefix(GAME_STREAM).partition(":")
+                self.known.disabled_games.add((integration, game))
+
+    def decide(self, pending: Pending, stamp: Stamp) -> None:
+        """Decide one command whose streams were admitted.
+
+        What cannot be decided yet goes to `questions`.
+        """
+        head = self.heads[pending.stream]
+        command = pending.command
+        if isinstance(command, SetGame):
+            assert isinstance(head.state, Game)
+            self._accept(pending, head, decide_game(head.state, command, stamp))
+            return
+        assert isinstance(head.state, Player)
+        decision: Decision = decide(head.state, command, stamp, self.known)
+        if isinstance(decision, Recall):
+            self.questions.append((pending, decision))
+            return
+        if isinstance(command, MoneyCommand):
+            self._must_be_new((command.integration, command.key))
+        if isinstance(decision, tuple):
+            self._accept(pending, head, decision)
+        elif isinstance(decision, Replayed):
+            self._replay(pending, head.state, decision.transaction)
+        else:
+            self.outcomes.append((pending, decision))
+
+    def learn_round(self, name: tuple[str, str, str], found: Round | None) -> None:
+        """A round that a decision asked for.
+
+        Back into the player's state, or known to be absent.
+        """
+        player_id, integration, round_id = name
+        head = self.heads[player_stream(player_id)]
+        assert isinstance(head.state, Player)
+        if found is None:
+            self.known.absent_rounds.add(name)
+        elif head.state.round(integration, round_id) is None:
+            head.state = readmit(head.state, found)
+
+    def append_batch(self) -> AppendBatch:
+        """What the store must verify and append in one commit."""
+        return AppendBatch(
+            streams=list(self._read),
+            versions=list(self._read.values()),
+            keys=self._keys,
+            rounds=self._rounds,
+            events=self._events,
+            transactions=self._transactions,
+            sessions=self._sessions,
+        )
+
+    def used_keys(self) -> dict[Key, Transaction]:
+        """The keys that this attempt uses, or has looked up and found used."""
+        return {key: used for key, used in self.known.transactions.items() if used is not None}
+
+    def snapshots(self, every: int) -> list[SnapshotRow]:
+        """Snapshots that are due, ``every`` that many events; the heads remember them as taken."""
+        rows = []
+        for stream, head in self.heads.items():
+            if head.state.version - head.snapshot_version >= every:
+                head.snapshot_version = head.state.version
+                state = encode_snapshot(head.hash, head.state)
+                rows.append(SnapshotRow(stream, head.state.version, state))
+        return rows
+
+    def _must_be_new(self, key: Key) -> None:
+        if self.known.transaction(key) is None:
+            self._keys.append(key)
+
+    def _replay(self, pending: Pending, player: Player, used: Transaction) -> None:
+        refused = first_answer(used.event) if used.kind != TOMBSTONE else None
+        # A commit whose answer was lost is found again under its own movement id: that is no replay.
+        replayed = used.event.movement_id != pending.movement_id
+        outcome = refused or Accepted(player, used.event, used.version, replayed)
+        self.outcomes.append((pending, outcome))
+
+    def _accept(
+        self, pending: Pending, head: Head, events: tuple[PlayerEvent | GameEvent, ...]
+    ) -> None:
+        version = head.state.version + 1
+        for event in events:
+            self._record(pending.stream, head, event)
+        player = head.state if isinstance(head.state, Player) else Player("")
+        if events:
+            outcome = first_answer(events[0]) or Accepted(player, events[0], version)
+        else:
+            outcome = Accepted(player)
+        self.outcomes.append((pending, outcome))
+
+    def _record(self, stream: str, head: Head, event: PlayerEvent | GameEvent) -> None:
+        version = head.state.version + 1
+        head.hash, state = seal(head.hash, stream, version, event)
+        self._events.append(EventRow(stream, version, event.NAME, state))
+        if isinstance(head.state, Game):
+            head.state = evolve_game(head.state, cast("GameEvent", event))
+            return
+        head.state = evolve(head.state, cast("PlayerEvent", event))
+        if isinstance(event, Movement):
+            self._enter(head.state.player_id, version, event)
+        elif isinstance(event, SessionOpened):
+            self._sessions.append(_session_row(head.state.player_id, event))
+
+    def _enter(self, player_id: str, version: int, event: Movement) -> None:
+        """Enter the movement's key, and that of the bet which a tombstone keeps out (rule 8)."""
+        key = (event.integration, event.key)
+        self.known.transactions[key] = Transaction(player_id, version, event.NAME, event)
+        self._transactions.append(_transaction_row(player_id, version, event))
+        if isinstance(event, RefundTombstoned):
+            refunded = (event.integration, event.refers_to)
+            self._must_be_new(refunded)
+            self.known.transactions[refunded] = Transaction(player_id, version, TOMBSTONE, event)
+            self._transactions.append(_tombstone_row(player_id, version, event))
+        elif isinstance(event, GameMovement) and event.opens_round and event.round_id is not None:
+            self._rounds.append((player_id, event.integration, event.round_id))
+
+
+def _transaction_row(player_id: str, version: int, event: Movement) -> TransactionRow:
+    game = isinstance(event, GameMovement)
+    return TransactionRow(
+        event.integration,
+        event.key,
+        player_id,
+        version,
+        event.NAME,
+        bytes.fromhex(event.fingerprint),
+        getattr(event, "refers_to", None),
+        event.round_id if game else None,
+        event.closes_round if game else False,
+        event.recorded_at,
+    )
+
+
+def _tombstone_row(player_id: str, version: int, event: RefundTombstoned) -> TransactionRow:
+    return TransactionRow(
+        event.integration,
+        event.refers_to,
+        player_id,
+        version,
+        TOMBSTONE,
+        None,
+        event.key,
+        None,
+        False,
+        event.recorded_at,
+    )
+
+
+def _session_row(player_id: str, event: SessionOpened) -> SessionRow:
+    return SessionRow(
+        bytes.fromhex(event.session),
+        player_id,
+        event.integration,
+        event.game,
+        event.currency,
+        bytes.fromhex(event.parent) if event.parent else None,
+        event.recorded_at,
+    )

@@ -1,0 +1,125 @@
+"""Events and snapshots to stored bytes and back.
+
+A stored event's state is its chain hash (32 bytes) followed by the event as JSON; its topic is the
+event's versioned name. A snapshot is the chain hash at its version followed by the state as JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+
+from ledger.chain import HASH_SIZE, link
+from ledger.events import EVENT_TYPES, Event
+from ledger.games import Game
+from ledger.player import Player
+
+State: TypeAlias = Player | Game
+"""What a stream's events fold into."""
+
+PLAYER_STREAM = "player:"
+GAME_STREAM = "game:"
+
+_encoder = msgspec.json.Encoder()
+_decoders: dict[str, msgspec.json.Decoder[Event]] = {
+    name: msgspec.json.Decoder(kind) for name, kind in EVENT_TYPES.items()
+}
+_player_decoder = msgspec.json.Decoder(Player)
+_game_decoder = msgspec.json.Decoder(Game)
+
+
+class UnreadableEvent(ValueError):
+    """A stored event has an unknown name, or bytes that are not what its name says."""
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event with its place in the ledger.
+
+    The attribute names are those of the eventsourcing library.
+    """
+
+    originator_id: str
+    originator_version: int
+    event: Event
+    hash: bytes
+
+
+def player_stream(player_id: str) -> str:
+    """The stream of a player."""
+    return PLAYER_STREAM + player_id
+
+
+def game_stream(integration: str, game: str) -> str:
+    """The stream of a game; an integration's name holds no colon."""
+    return f"{GAME_STREAM}{integration}:{game}"
+
+
+def encode(event: Event) -> bytes:
+    """The event as JSON; fields at their default are left out."""
+    return _encoder.encode(event)
+
+
+def decode(name: str, payload: bytes | memoryview) -> Event:
+    """The event behind a stored name and its JSON. Raises `UnreadableEvent`."""
+    try:
+        return _decoders[name].decode(payload)
+    except KeyError:
+        raise UnreadableEvent(f"unknown event {name}") from None
+    except msgspec.MsgspecError as error:
+        raise UnreadableEvent(f"event {name}: {error}") from error
+
+
+def seal(previous: bytes, stream: str, version: int, event: Event) -> tuple[bytes, bytes]:
+    """The hash of an event behind ``previous``, and the state to store: hash and JSON."""
+    payload = _encoder.encode(event)
+    digest = link(previous, stream, version, event.NAME, payload)
+    return digest, digest + payload
+
+
+def open_state(name: str, state: bytes) -> tuple[bytes, Event]:
+    """The hash and the event of a stored state.
+
+    The chain is not verified here. Raises `UnreadableEvent`.
+    """
+    return state[:HASH_SIZE], decode(name, memoryview(state)[HASH_SIZE:])
+
+
+def encode_snapshot(digest: bytes, state: State) -> bytes:
+    """A snapshot's bytes: the chain hash at its version, and the state."""
+    return digest + _encoder.encode(state)
+
+
+def decode_snapshot(stream: str, state: bytes) -> tuple[bytes, State]:
+    """The chain hash and the state of a snapshot. Raises `UnreadableEvent`."""
+    decoder: Any = _player_decoder if stream.startswith(PLAYER_STREAM) else _game_decoder
+    try:
+        return state[:HASH_SIZE], decoder.decode(memoryview(state)[HASH_SIZE:])
+    except msgspec.MsgspecError as error:
+        raise UnreadableEvent(f"snapshot of {stream}: {error}") from error
+
+
+class LedgerMapper(Mapper[str]):
+    """Between `Recorded` and the library's `StoredEvent`.
+
+    The stock mapper cannot handle slotted classes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(JSONTranscoder())
+
+    def to_stored_event(self, domain_event: Recorded) -> StoredEvent:  # type: ignore[override]
+        """The stored form; the hash is taken as it is."""
+        return StoredEvent(
+            originator_id=domain_event.originator_id,
+            originator_version=domain_event.originator_version,
+            topic=domain_event.event.NAME,
+            state=domain_event.hash + encode(domain_event.event),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Recorded:
+        """The event with its place and hash. Raises `UnreadableEvent`."""
+        digest, event = open_state(stored_event.topic, stored_event.state)
+        stream = str(stored_event.originator_id)
+        return Recorded(stream, stored_event.originator_version, event, digest)

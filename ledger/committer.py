@@ -1,0 +1,306 @@
+"""Group commit: one partition's commands, decided and appended a batch at a time.
+
+While one batch commits the next one gathers; there is no timer, so an idle ledger commits at once.
+Wallets come from a cache and are trusted, because the append itself verifies the version of every
+stream that a decision looked at, for refusals and replays too. No answer leaves before a commit
+that began after everything it rests on was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from ledger.batch import Attempt, Head, Outcome, Pending
+from ledger.codec import player_stream
+from ledger.commands import Command, SetGame, Stamp
+from ledger.decisions import Key, Transaction
+from ledger.loading import Loader, RoundName
+from ledger.player import Player, Round, readmit
+from ledger.refusals import Refusal, Refused
+from ledger.store import CommitUnknown, Conflicts, SnapshotRow, Store, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+
+class CommitterLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a committer takes on, and how long anybody waits. Times in seconds, sizes in entries."""
+
+    queue_max: int = 10_000
+    batch_max: int = 256
+    queue_wait_s: float = 2.0
+    """A command older than this when its turn comes is answered `unavailable` and not executed."""
+    answer_s: float = 4.0
+    """After this the answer is `unavailable`, whatever becomes of the commit.
+
+    A repetition settles it.
+    """
+    wallets_max: int = 20_000
+    keys_max: int = 20_000
+    snapshot_every: int = 200
+    notify_pause_s: float = 0.02
+    retry_pause_s: float = 0.05
+
+
+class Observer(Protocol):
+    """Who wants to know what the committer does (metrics)."""
+
+    def batch(self, size: int, seconds: float) -> None:
+        """A batch of commands was committed."""
+
+    def conflict(self) -> None:
+        """Another process had written; the batch is decided again."""
+
+    def unknown(self) -> None:
+        """It is not known whether a commit took place."""
+
+
+_TRIES_TOGETHER = 3
+_DEADLINE_TICK_S = 0.05
+
+
+class Committer:
+    """Runs the commands of one partition. `submit` hands in, `run` works until it is cancelled."""
+
+    def __init__(
+        self, store: Store, observer: Observer, limits: CommitterLimits | None = None
+    ) -> None:
+        self.limits = limits or CommitterLimits()
+        self._store = store
+        self._loader = Loader(store)
+        self._observer = observer
+        self._queue: deque[Pending] = deque()
+        self._working: Sequence[Pending] = ()
+        self._ready = asyncio.Event()
+        self._appended = asyncio.Event()
+        self._heads: OrderedDict[str, Head] = OrderedDict()
+        self._recent: dict[Key, Transaction] = {}
+        self._snapshots: dict[str, SnapshotRow] = {}
+
+    @property
+    def queue_length(self) -> int:
+        """Commands that wait for their batch."""
+        return len(self._queue)
+
+    def submit(self, command: Command | SetGame, movement_id: str) -> asyncio.Future[Outcome]:
+        """Hand in a command.
+
+        The future always gets an outcome, at the latest after ``answer_s``.
+        """
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        if len(self._queue) >= self.limits.queue_max:
+            answer.set_result(Refused(Refusal.UNAVAILABLE, "too many calls are waiting"))
+            return answer
+        self._queue.append(Pending(command, movement_id, time.monotonic(), answer))
+        self._ready.set()
+        return answer
+
+    async def run(self) -> None:
+        """Commit batches, keep deadlines, save snapshots and notify readers, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._commit_batches())
+            tasks.create_task(self._keep_deadlines())
+            tasks.create_task(self._after_appends())
+
+    async def drain(self) -> None:
+        """Wait until everything handed in so far has been answered."""
+        while self._queue or self._working:
+            await asyncio.sleep(0.01)
+
+    async def _commit_batches(self) -> None:
+        while True:
+            await self._ready.wait()
+            self._ready.clear()
+            while batch := self._take():
+                self._working = batch
+                started = time.monotonic()
+                try:
+                    await self._commit(batch)
+                except Exception:
+                    # A defect must cost its batch, never the partition.
+                    log.exception("batch_failed", commands=len(batch))
+                    self._forget()
+                    for pending in batch:
+                        pending.resolve(Refused(Refusal.INTERNAL, "the command failed"))
+                self._working = ()
+                self._observer.batch(len(batch), time.monotonic() - started)
+
+    def _take(self) -> list[Pending]:
+        oldest = time.monotonic() - self.limits.queue_wait_s
+        batch: list[Pending] = []
+        while self._queue and len(batch) < self.limits.batch_max:
+            pending = self._queue.popleft()
+            if pending.answer.done():
+                continue
+            if pending.taken_at < oldest:
+                pending.resolve(Refused(Refusal.UNAVAILABLE, "waited too long"))
+            else:
+                batch.append(pending)
+        return batch
+
+    async def _commit(self, batch: Sequence[Pending]) -> None:
+        """See the batch through: together at first, one by one when others keep writing (P6)."""
+        for _ in range(_TRIES_TOGETHER):
+            batch = [pending for pending in batch if not pending.answer.done()]
+            if not batch or await self._try(batch):
+                return
+        for pending in batch:
+            while not pending.answer.done() and not await self._try([pending]):
+                pass
+
+    async def _try(self, batch: Sequence[Pending]) -> bool:
+        """Decide and append. False: others had written, and it must be decided again."""
+        while batch:
+            attempt = Attempt(self._recent)
+            try:
+                await self._decide(attempt, batch)
+                conflicts = await self._store.append(attempt.append_batch(), self.limits.answer_s)
+                if conflicts is None:
+                    break
+                self._observer.conflict()
+                await self._refresh(conflicts)
+            except (CommitUnknown, StoreUnavailable) as error:
+                # Whatever was committed is found by its keys when the batch is decided again.
+                await self._lost(error)
+                batch = [pending for pending in batch if not pending.answer.done()]
+            else:
+                return False
+        else:
+            return True
+        self._keep(attempt)
+        for pending, outcome in attempt.outcomes:
+            pending.resolve(outcome)
+        return True
+
+    async def _decide(self, attempt: Attempt, batch: Sequence[Pending]) -> None:
+        for stream, head in (await self._heads_of(batch)).items():
+            attempt.admit(stream, head)
+        now = datetime.now(UTC)
+        for pending in batch:
+            attempt.decide(pending, Stamp(now, pending.movement_id))
+        while attempt.questions:
+            await self._answer_questions(attempt, now)
+
+    async def _heads_of(self, batch: Sequence[Pending]) -> dict[str, Head]:
+        wanted = dict.fromkeys(pending.stream for pending in batch)
+        for pending in batch:
+            game = pending.game_stream()
+            if game is not None:
+                wanted[game] = None
+        missing = [stream for stream in wanted if stream not in self._heads]
+        if missing:
+            self._heads.update(await self._loader.heads(missing))
+        return {stream: self._heads[stream] for stream in wanted}
+
+    async def _answer_questions(self, attempt: Attempt, now: datetime) -> None:
+        """Look up what decisions asked for, and decide those commands again."""
+        questions, attempt.questions = attempt.questions, []
+        recalls = [recall for _, recall in questions]
+        keys = {recall.transaction for recall in recalls if recall.transaction}
+        if keys:
+            attempt.known.transactions |= await self._loader.transactions(keys)
+        sessions = {recall.session for recall in recalls if recall.session}
+        if sessions:
+            attempt.known.sessions |= await self._loader.sessions(sessions)
+        rounds = {
+            (pending.player_id, *recall.round) for pending, recall in questions if recall.round
+        }
+        for name, found in (await self._loader.rounds(rounds) if rounds else {}).items():
+            attempt.learn_round(name, found)
+        for pending, _ in questions:
+            attempt.decide(pending, Stamp(now, pending.movement_id))
+
+    async def _refresh(self, conflicts: Conflicts) -> None:
+        """Forget what others have overtaken, and read back what they used (design.
+
+        Group commit).
+        """
+        for stream in conflicts.streams:
+            self._heads.pop(stream, None)
+        keys = [(row.integration, row.key) for row in conflicts.transactions]
+        if keys:
+            found = await self._loader.transactions(keys)
+            self._remember({key: used for key, used in found.items() if used is not None})
+        if conflicts.rounds:
+            await self._readmit(await self._loader.rounds(conflicts.rounds))
+
+    async def _readmit(self, rounds: dict[RoundName, Round | None]) -> None:
+        """Rounds that are not as new as they looked.
+
+        They had fallen out of the wallets in memory.
+        """
+        streams = [player_stream(player_id) for player_id, _, _ in rounds]
+        self._heads.update(await self._loader.heads(streams))
+        for (player_id, _, _), found in rounds.items():
+            head = self._heads[player_stream(player_id)]
+            if found is not None and isinstance(head.state, Player):
+                head.state = readmit(head.state, found)
+
+    async def _lost(self, error: CommitUnknown | StoreUnavailable) -> None:
+        """The connection is gone, and with it the right to trust anything in memory."""
+        if isinstance(error, CommitUnknown):
+            self._observer.unknown()
+        log.warning("commit_failed", kind=type(error).__name__, error=str(error))
+        self._forget()
+        await asyncio.sleep(self.limits.retry_pause_s)
+
+    def _forget(self) -> None:
+        self._heads.clear()
+        self._recent.clear()
+        self._snapshots.clear()
+
+    def _keep(self, attempt: Attempt) -> None:
+        """Take over what a committed attempt left behind."""
+        heads = self._heads
+        for stream, head in attempt.heads.items():
+            heads[stream] = head
+            heads.move_to_end(stream)
+        while len(heads) > self.limits.wallets_max:
+            heads.popitem(last=False)
+        self._remember(attempt.used_keys())
+        for row in attempt.snapshots(self.limits.snapshot_every):
+            self._snapshots[row.stream] = row
+        self._appended.set()
+
+    def _remember(self, used: dict[Key, Transaction]) -> None:
+        self._recent.update(used)
+        surplus = len(self._recent) - self.limits.keys_max
+        if surplus > 0:
+            for key in list(islice(self._recent, surplus)):
+                del self._recent[key]
+
+    async def _keep_deadlines(self) -> None:
+        """Nobody waits for longer than ``answer_s``, whatever the database does."""
+        while True:
+            await asyncio.sleep(_DEADLINE_TICK_S)
+            oldest = time.monotonic() - self.limits.answer_s
+            late = [pending for pending in self._working if pending.taken_at < oldest]
+            while self._queue and self._queue[0].taken_at < oldest:
+                late.append(self._queue.popleft())
+            for pending in late:
+                pending.resolve(Refused(Refusal.UNAVAILABLE, "no answer from the database in time"))
+
+    async def _after_appends(self) -> None:
+        """Tell readers of the log, and save snapshots.
+
+        Both may be late, and neither may fail a call.
+        """
+        while True:
+            await self._appended.wait()
+            self._appended.clear()
+            rows, self._snapshots = list(self._snapshots.values()), {}
+            try:
+                await self._store.notify()
+                if rows:
+                    await self._store.save_snapshots(rows)
+            except StoreUnavailable as error:
+                log.warning("after_append_failed", error=str(error))
+            await asyncio.sleep(self.limits.notify_pause_s)

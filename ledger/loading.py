@@ -1,0 +1,100 @@
+"""Reading back from the store: streams folded into their heads, and what decisions ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from ledger.batch import Head, empty_head
+from ledger.codec import UnreadableEvent, decode_snapshot, open_state
+from ledger.decisions import TOMBSTONE, Key, Transaction
+from ledger.events import Movement
+from ledger.games import Game, GameEvent, evolve_game
+from ledger.player import PlayerEvent, Round, Session, evolve, fold_round
+from ledger.store import EventRow, LoadedStream, SessionRow, Store, TransactionRow
+
+RoundName = tuple[str, str, str]
+"""Player, integration and round id."""
+
+
+class Loader:
+    """What a committer reads from its partition."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def heads(self, streams: Iterable[str]) -> dict[str, Head]:
+        """Each stream as it stands; one without events is empty."""
+        wanted = list(streams)
+        loaded = await self._store.load(wanted)
+        return {stream: fold(stream, loaded.get(stream)) for stream in wanted}
+
+    async def transactions(self, keys: Iterable[Key]) -> dict[Key, Transaction | None]:
+        """What became of keys; None for one that was never used."""
+        wanted = list(keys)
+        found = await self._store.transactions(wanted)
+        return {key: _transaction(*found[key]) if key in found else None for key in wanted}
+
+    async def rounds(self, names: Iterable[RoundName]) -> dict[RoundName, Round | None]:
+        """Rounds folded from all their events; None for one that has none."""
+        wanted = list(names)
+        found = await self._store.rounds(wanted)
+        return {name: _round(name[0], found.get(name, [])) for name in wanted}
+
+    async def sessions(self, sessions: Iterable[str]) -> dict[str, tuple[str, Session] | None]:
+        """Player and session behind token hashes (hex), as closed ones; None for an unknown one."""
+        wanted = list(sessions)
+        found = await self._store.sessions([bytes.fromhex(session) for session in wanted])
+        rows = {row.token_hash.hex(): row for row in found}
+        return {session: _session(rows[session]) if session in rows else None for session in wanted}
+
+
+def fold(stream: str, loaded: LoadedStream | None) -> Head:
+    """The head of a stream from its snapshot and the events behind it.
+
+    The event at the snapshot's version comes along: its hash must be the one the snapshot was taken
+    at. Raises `UnreadableEvent`.
+    """
+    head = empty_head(stream)
+    if loaded is None:
+        return head
+    events = loaded.events
+    if loaded.snapshot is not None:
+        digest, state = decode_snapshot(stream, loaded.snapshot.state)
+        head = Head(state, digest, loaded.snapshot.version)
+        if not events or events[0].version != state.version or events[0].state[:32] != digest:
+            raise UnreadableEvent(f"the snapshot of {stream} does not belong to its events")
+        events = events[1:]
+    for row in events:
+        head.hash, event = open_state(row.topic, row.state)
+        if isinstance(head.state, Game):
+            head.state = evolve_game(head.state, cast("GameEvent", event))
+        else:
+            head.state = evolve(head.state, cast("PlayerEvent", event))
+        if head.state.version != row.version:
+            raise UnreadableEvent(f"{stream} has a gap before version {row.version}")
+    return head
+
+
+def _transaction(row: TransactionRow, event: EventRow) -> Transaction:
+    kind = TOMBSTONE if row.kind == TOMBSTONE else event.topic
+    movement = cast("Movement", open_state(event.topic, event.state)[1])
+    return Transaction(row.player_id, row.version, kind, movement)
+
+
+def _round(player_id: str, found: list[tuple[TransactionRow, EventRow]]) -> Round | None:
+    events = [open_state(event.topic, event.state)[1] for _, event in found]
+    return fold_round(player_id, [cast("PlayerEvent", event) for event in events])
+
+
+def _session(row: SessionRow) -> tuple[str, Session]:
+    session = Session(
+        row.token_hash.hex(),
+        row.integration,
+        row.game,
+        row.currency,
+        row.opened_at,
+        row.parent_hash.hex() if row.parent_hash else None,
+        closed=True,
+    )
+    return row.player_id, session

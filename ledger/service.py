@@ -1,0 +1,182 @@
+"""The ledger as adapters use it: commands in, outcomes out, over all partitions."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+from types import TracebackType
+from typing import Final, Self, cast
+from zlib import crc32
+
+from ledger.batch import Accepted, Outcome
+from ledger.codec import open_state, player_stream
+from ledger.commands import Command, SetGame
+from ledger.committer import Committer, CommitterLimits, Observer
+from ledger.events import Event
+from ledger.player import Player, PlayerEvent, evolve
+from ledger.refusals import Refused
+from ledger.store import SessionRow, Store, TransactionRow
+
+__all__ = ["Accepted", "Ledger", "Outcome", "Refused", "movement_id", "token_hash"]
+
+_SESSIONS_MAX: Final = 50_000
+_PAGE: Final = 1000
+
+
+def token_hash(token: str) -> str:
+    """SHA-256 (hex) of a session token: all that the ledger keeps of it."""
+    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def movement_id() -> str:
+    """A new time-ordered id: UUID version 7 (RFC 9562)."""
+    value = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | 0b10 << 62
+    value |= random.getrandbits(12) << 64 | random.getrandbits(62)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Ledger:
+    """All partitions of one database. Use as an asynchronous context manager.
+
+    Errors of the database never leave it: a command is answered `Refusal.UNAVAILABLE` in time.
+    Reads raise `ledger.store.StoreUnavailable`.
+    """
+
+    def __init__(
+        self, url: str, partitions: int, observer: Observer, limits: CommitterLimits | None = None
+    ) -> None:
+        self._stores = [Store(url, partition) for partition in range(partitions)]
+        self._committers = [Committer(store, observer, limits) for store in self._stores]
+        self._sessions: OrderedDict[str, SessionRow] = OrderedDict()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        """Start the committers; connections are made when they are needed."""
+        self._tasks = [
+            asyncio.create_task(committer.run(), name=f"committer-{partition:02d}")
+            for partition, committer in enumerate(self._committers)
+        ]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish what was handed in, then stop."""
+        await asyncio.gather(*(committer.drain() for committer in self._committers))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for store in self._stores:
+            await store.close()
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions there are."""
+        return len(self._stores)
+
+    @property
+    def stores(self) -> Sequence[Store]:
+        """The partitions' stores, for reading."""
+        return self._stores
+
+    @property
+    def queue_length(self) -> int:
+        """Commands that wait, over all partitions."""
+        return sum(committer.queue_length for committer in self._committers)
+
+    def partition_of(self, player_id: str) -> int:
+        """A player's partition: a hash that stays the same for ever."""
+        return crc32(player_id.encode("utf-8", "surrogatepass")) % len(self._stores)
+
+    def mint_token(self, player_id: str) -> str:
+        """A new session token: 32 random bytes behind the player's partition, URL-safe."""
+        random_bytes = urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
+        return f"{self.partition_of(player_id):02x}{random_bytes}"
+
+    async def execute(self, command: Command) -> Outcome:
+        """Execute a command, once for ever where it has a key."""
+        committer = self._committers[self.partition_of(command.player_id)]
+        return await committer.submit(command, movement_id())
+
+    async def set_game(self, command: SetGame) -> Outcome:
+        """Switch a game in every partition; the first refusal, if any, is the answer."""
+        identity = movement_id()
+        outcomes = await asyncio.gather(
+            *(committer.submit(command, identity) for committer in self._committers)
+        )
+        refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+        return refused[0] if refused else outcomes[0]
+
+    async def session(self, token: str) -> SessionRow | None:
+        """Whose session a token is, live or not; None for an unknown token."""
+        hashed = token_hash(token)
+        held = self._sessions.get(hashed)
+        if held is not None:
+            self._sessions.move_to_end(hashed)
+            return held
+        for store in self._candidates(token):
+            row = await store.session(bytes.fromhex(hashed))
+            if row is not None:
+                self._sessions[hashed] = row
+                if len(self._sessions) > _SESSIONS_MAX:
+                    self._sessions.popitem(last=False)
+                return row
+        return None
+
+    async def events(self, player_id: str, after: int, limit: int) -> list[tuple[int, Event, str]]:
+        """The player's events behind a version: version, event and chain hash (hex), in order."""
+        store = self._stores[self.partition_of(player_id)]
+        rows = await store.events(player_stream(player_id), after, limit)
+        opened = [(row.version, *open_state(row.topic, row.state)) for row in rows]
+        return [(version, event, digest.hex()) for version, digest, event in opened]
+
+    async def player_at(self, player_id: str, at: datetime) -> Player:
+        """The player as of an instant, replayed from the events; version 0 before the first."""
+        store = self._stores[self.partition_of(player_id)]
+        stream = player_stream(player_id)
+        player = Player(player_id)
+        while rows := await store.events(stream, player.version, _PAGE):
+            for row in rows:
+                _, event = open_state(row.topic, row.state)
+                if event.recorded_at > at:
+                    return player
+                player = evolve(player, cast("PlayerEvent", event))
+        return player
+
+    async def transactions(
+        self, integration: str, keys: Sequence[str]
+    ) -> list[tuple[TransactionRow, Event, str]]:
+        """Everything booked under any of the keys, over all partitions.
+
+        Entry, event, hash (hex).
+        """
+        wanted = [(integration, key) for key in keys]
+        found = await asyncio.gather(*(store.transactions(wanted) for store in self._stores))
+        result = []
+        for rows in found:
+            for entry, row in rows.values():
+                digest, event = open_state(row.topic, row.state)
+                result.append((entry, event, digest.hex()))
+        return result
+
+    async def ping(self) -> None:
+        """Raises `StoreUnavailable` unless every partition answers."""
+        await asyncio.gather(*(store.ping() for store in self._stores))
+
+    def _candidates(self, token: str) -> Sequence[Store]:
+        """The store that a token of ours names first; for any other text all of them."""
+        try:
+            return [self._stores[int(token[:2], 16)]]
+        except (ValueError, IndexError):
+            return self._stores
