@@ -1,0 +1,143 @@
+"""Mounts the operator API on the server: rights first, then reading, then the handler.
+
+Whatever goes wrong below ``/api`` is answered as a problem, and every call leaves one log line. The
+line shows the route as declared, never the path: a path may hold a session token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiohttp import web
+from psycopg import OperationalError
+
+from adapters.operator.auth import Gate
+from adapters.operator.openapi import PREFIX
+from adapters.operator.parsing import read_input, read_path
+from adapters.operator.ports import Journal, KeyNames, Ledger
+from adapters.operator.problems import ProblemFound, problem_response
+from adapters.operator.route import Api, ApiCall, Reply, Route
+from adapters.operator.routes import ROUTES
+from adapters.remote import remote_address
+from adapters.settings import Settings
+from ledger.store import StoreUnavailable
+
+READ_TIMEOUT_S: Final = 10.0
+"""How long a GET may take; commands have the ledger's own deadline."""
+
+_ACTOR = web.RequestKey("operator_actor", str)
+_Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_log = structlog.get_logger(__name__)
+
+
+def setup(
+    app: web.Application,
+    ledger: Ledger,
+    settings: Settings,
+    providers: Mapping[str, KeyNames],
+    journal: Journal,
+) -> None:
+    """Mount every call of the operator API under ``/api``."""
+    api = Api(ledger=ledger, settings=settings, providers=providers, journal=journal)
+    gate = Gate(settings.operator_tokens)
+    mounted = web.Application(middlewares=[_logged(settings), _problems])
+    for route in ROUTES:
+        mounted.router.add_route(route.method, route.path, _endpoint(route, api, gate))
+    app.add_subapp(PREFIX + "/", mounted)
+
+
+def _endpoint(route: Route[Any], api: Api, gate: Gate) -> _Endpoint:
+    deadline_s = READ_TIMEOUT_S if route.method == "GET" else None
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        actor = None
+        if route.role is not None:
+            token = gate.identify(request.headers.get("Authorization"))
+            request[_ACTOR] = actor = token.name
+            gate.admit(token, route.role)
+        call = ApiCall(path=read_path(request.match_info), actor=actor)
+        given = await read_input(request, route, api.settings.limits)
+        async with asyncio.timeout(deadline_s):
+            return _response(await route.handler(api, call, given))
+
+    return endpoint
+
+
+def _response(reply: Reply) -> web.Response:
+    headers = {"Cache-Control": "no-store"}
+    if reply.body is None:
+        return web.Response(status=reply.status, headers=headers)
+    return web.Response(
+        status=reply.status,
+        body=msgspec.json.encode(reply.body),
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: _Endpoint) -> web.StreamResponse:
+    """The outermost edge of the operator API: every exception becomes a problem."""
+    try:
+        return await handler(request)
+    except ProblemFound as found:
+        return _answer(request, found.code, found.detail, found.headers)
+    except web.HTTPMethodNotAllowed as error:
+        allow = {"Allow": ", ".join(sorted(error.allowed_methods))}
+        return _answer(request, "method_not_allowed", "", allow)
+    except web.HTTPNotFound:
+        return _answer(request, "not_found", "")
+    except (StoreUnavailable, OperationalError, TimeoutError) as error:
+        _log.warning("operator_read_failed", route=_template(request), error=repr(error))
+        return _answer(request, "unavailable", "")
+    except Exception:  # noqa: BLE001 - the outermost edge: logged, and answered as internal
+        _log.exception("operator_call_failed", route=_template(request))
+        return _answer(request, "internal", "")
+
+
+def _answer(
+    request: web.Request, code: str, detail: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    response = problem_response(code, detail, headers)
+    response[_CODE] = code
+    if not request.content.is_eof():
+        response.force_close()
+    return response
+
+
+_CODE = web.ResponseKey("operator_problem", str)
+
+
+def _logged(settings: Settings) -> Any:
+    """The middleware that writes one line a call; a call that changes nothing good is a warning."""
+
+    @web.middleware
+    async def logged(request: web.Request, handler: _Endpoint) -> web.StreamResponse:
+        started = time.perf_counter()
+        response = await handler(request)
+        code = response.get(_CODE)
+        log = _log.warning if code in ("unauthorized", "forbidden") else _log.info
+        log(
+            "operator_call",
+            method=request.method,
+            route=_template(request),
+            status=response.status,
+            outcome=code or "ok",
+            actor=request.get(_ACTOR),
+            remote=remote_address(request, settings.server.trusted_proxies),
+            duration_us=int((time.perf_counter() - started) * 1_000_000),
+        )
+        return response
+
+    return logged
+
+
+def _template(request: web.Request) -> str | None:
+    """The route as it was declared; None where there is none."""
+    resource = request.match_info.route.resource
+    return None if resource is None else resource.canonical

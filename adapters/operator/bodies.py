@@ -1,0 +1,133 @@
+"""What calls of the operator API take: JSON bodies and queries. An unknown field is refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from adapters.providers.payload import ID_LENGTH_MAX
+
+EVENTS_PAGE_MAX: Final = 1_000
+"""Events on one page at most."""
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]
+CurrencyCode = Annotated[
+    str,
+    Meta(min_length=2, max_length=12, description="ISO 4217 or configured.", examples=["EUR"]),
+]
+Amount = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        description="Decimal in main units; a number is refused.",
+        examples=["12.50"],
+        extra_json_schema={"pattern": r"^[0-9]+(\.[0-9]+)?$"},
+    ),
+]
+SignedAmount = Annotated[
+    str,
+    Meta(
+        max_length=65,
+        description="Decimal in main units, negative to take away; a number is refused.",
+        examples=["-12.50"],
+        extra_json_schema={"pattern": r"^-?[0-9]+(\.[0-9]+)?$"},
+    ),
+]
+Reason = Annotated[
+    str, Meta(min_length=1, max_length=500, description="Why; it is kept on the event.")
+]
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call's input."""
+
+
+class PlayerBody(Body, frozen=True, kw_only=True):
+    """A player, or a further currency of one."""
+
+    player_id: Identifier
+    currency: CurrencyCode
+
+
+class SessionBody(Body, frozen=True, kw_only=True):
+    """Where a session is to be opened."""
+
+    integration: Annotated[
+        str, Meta(min_length=1, max_length=ID_LENGTH_MAX, description="A configured integration.")
+    ]
+    game: Identifier
+    currency: CurrencyCode
+
+
+class ReasonBody(Body, frozen=True, kw_only=True):
+    """Why, where somebody says so. The body may be left out."""
+
+    reason: Reason | None = None
+
+
+class MovementBody(Body, frozen=True, kw_only=True):
+    """Money of a player. The same reference with the same content is executed once for ever."""
+
+    reference: Identifier
+    amount: Amount
+    currency: CurrencyCode
+    reason: Reason | None = None
+
+
+class WithdrawalBody(MovementBody, frozen=True, kw_only=True):
+    """A withdrawal of real money: final at once, or held until it is confirmed or cancelled."""
+
+    hold: bool = False
+
+
+class AdjustmentBody(Body, frozen=True, kw_only=True):
+    """A correction of real money, either way."""
+
+    reference: Identifier
+    amount: SignedAmount
+    currency: CurrencyCode
+    reason: Reason
+
+
+class LimitsBody(Body, frozen=True, kw_only=True):
+    """The limits to change: null removes one, and what is left out stays as it is.
+
+    `currency` may be left out where the player has one wallet only; `period` goes with
+    `loss_limit`.
+    """
+
+    currency: CurrencyCode | None = None
+    max_bet: Amount | UnsetType | None = UNSET
+    loss_limit: Amount | UnsetType | None = UNSET
+    period: Literal["day", "week", "month"] | None = None
+    reality_check_min: (
+        Annotated[int, Meta(ge=1, le=1440, description="Minutes.")] | UnsetType | None
+    ) = UNSET
+    reason: Reason | None = None
+
+
+class GameBody(Body, frozen=True, kw_only=True):
+    """Whether bets on the game are accepted."""
+
+    enabled: bool
+    reason: Reason
+
+
+class EventsQuery(Body, frozen=True, kw_only=True):
+    """Which page of a player's events."""
+
+    after: Annotated[
+        int, Meta(ge=0, le=2**62, description="Version behind which the page begins.")
+    ] = 0
+    limit: Annotated[int, Meta(ge=1, le=EVENTS_PAGE_MAX)] = 100
+
+
+class WalletQuery(Body, frozen=True, kw_only=True):
+    """As it stood when; now, where left out."""
+
+    at: Annotated[
+        str | None,
+        Meta(description="ISO 8601; UTC without an offset.", examples=["2030-01-31T12:00:00Z"]),
+    ] = None

@@ -1,0 +1,138 @@
+"""What happened: a player's events, the wallets at a moment, and what became of a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.operator import movements
+from adapters.operator.answers import (
+    EventsPage,
+    TransactionsView,
+    TransactionView,
+    WalletsAt,
+    wallet_views,
+)
+from adapters.operator.auth import utc_now
+from adapters.operator.bodies import EventsQuery, WalletQuery
+from adapters.operator.events import EventView, event_view
+from adapters.operator.parsing import parse_moment
+from adapters.operator.problems import ProblemFound
+from adapters.operator.route import Api, ApiCall, Nothing, Reply, Route
+from ledger.commands import OPERATOR
+
+
+async def get_events(api: Api, call: ApiCall, given: EventsQuery) -> Reply:
+    """A page of the player's events; one more than asked for is read to see if there is another."""
+    player_id = call.path["player_id"]
+    found = await api.ledger.events(player_id, given.after, given.limit + 1)
+    if not found:
+        await api.player(player_id)
+    page = found[: given.limit]
+    events = [event_view(api.settings.currencies, *entry) for entry in page]
+    following = page[-1][0] if len(found) > given.limit else None
+    return Reply(200, EventsPage(events=events, next=following))
+
+
+async def get_wallet(api: Api, call: ApiCall, given: WalletQuery) -> Reply:
+    """The player's wallets as they stood at a moment; now, where none is named."""
+    player_id = call.path["player_id"]
+    if given.at is None:
+        at, player = utc_now(), await api.player(player_id)
+    else:
+        at = parse_moment("at", given.at)
+        player = await api.ledger.player_at(player_id, at)
+        if not player.version:
+            await api.player(player_id)
+    wallets = wallet_views(api.settings.currencies, player)
+    return Reply(200, WalletsAt(at=at, version=player.version, wallets=wallets))
+
+
+async def get_transactions(api: Api, call: ApiCall, _: Nothing) -> Reply:
+    """Every movement that bears the id, with the calls that carried it."""
+    integration, transaction_id = call.path["integration"], call.path["transaction_id"]
+    views = await _movements(api, integration, _keys(api, integration, transaction_id))
+    if not views:
+        raise ProblemFound("not_found", "no movement bears this id")
+    calls = await api.journal.calls(integration, transaction_id)
+    operations = {view.operation for _, view in views}
+    transactions = [
+        TransactionView(
+            operation=view.operation,
+            player_id=player_id,
+            round_id=view.round_id,
+            event=view,
+            calls=_calls_about(view.operation, operations, calls),
+        )
+        for player_id, view in views
+    ]
+    return Reply(200, TransactionsView(transactions=transactions))
+
+
+def _keys(api: Api, integration: str, transaction_id: str) -> Sequence[str]:
+    if integration == OPERATOR:
+        return movements.keys_of(transaction_id)
+    provider = api.providers.get(integration)
+    if provider is None:
+        raise ProblemFound("not_found", "no such integration")
+    return provider.keys_of(transaction_id)
+
+
+async def _movements(
+    api: Api, integration: str, keys: Sequence[str]
+) -> list[tuple[str, EventView]]:
+    """The events behind the keys, each once, with their players.
+
+    A refund of an unknown bet has two keys: its own, and the tombstone under the bet's.
+    """
+    found = await api.ledger.transactions(integration, keys)
+    views = {
+        (entry.player_id, entry.version): event_view(
+            api.settings.currencies, entry.version, event, link
+        )
+        for entry, event, link in found
+    }
+    return [(player_id, view) for (player_id, _), view in views.items()]
+
+
+def _calls_about(
+    operation: str, operations: set[str], calls: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The calls of that operation, and those of an operation of which nothing was booked."""
+    others = operations - {operation}
+    return [call for call in calls if call.get("operation") not in others]
+
+
+ROUTES: tuple[Route[Any], ...] = (
+    Route(
+        method="GET",
+        path="/players/{player_id}/events",
+        role="viewer",
+        summary="A player's events, page by page",
+        takes=EventsQuery,
+        answers={200: EventsPage},
+        handler=get_events,
+        problems=("unknown_player",),
+    ),
+    Route(
+        method="GET",
+        path="/players/{player_id}/wallet",
+        role="viewer",
+        summary="A player's wallets as they stood at a moment",
+        takes=WalletQuery,
+        answers={200: WalletsAt},
+        handler=get_wallet,
+        problems=("unknown_player",),
+    ),
+    Route(
+        method="GET",
+        path="/transactions/{integration}/{transaction_id}",
+        role="viewer",
+        summary="Every movement that bears a provider's or the operator's id, and its calls",
+        takes=Nothing,
+        answers={200: TransactionsView},
+        handler=get_transactions,
+        problems=("not_found",),
+    ),
+)
+"""Calls about what happened."""

@@ -1,0 +1,135 @@
+"""The OpenAPI 3.1 document, made from the table of routes and the types that calls really use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from adapters.operator.problems import PROBLEMS, Problem
+from adapters.operator.route import Nothing, Route
+
+PREFIX: Final = "/api"
+"""Where the operator API stands."""
+
+_VARIABLE = re.compile(r"\{(\w+)\}")
+_REFERENCE = "#/components/schemas/{name}"
+
+
+def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
+    """The whole document for these routes."""
+    types = _types(routes)
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    schema_of = dict(zip(types, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        operations = paths.setdefault(PREFIX + route.path, {})
+        operations[route.method.lower()] = _operation(route, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "wallet-ledger operator API",
+            "version": "1",
+            "description": "Amounts are decimal strings in main units. Errors are RFC 9457"
+            " problems; `code` is for programs.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def problem_codes(route: Route[Any]) -> list[str]:
+    """Every code that the call can answer."""
+    codes = {"unavailable", "internal", *route.problems}
+    if route.role is not None:
+        codes |= {"unauthorized", "forbidden"}
+    if route.takes is not Nothing or _VARIABLE.search(route.path) or route.method == "GET":
+        codes.add("malformed_request")
+    return sorted(codes)
+
+
+def _types(routes: Iterable[Route[Any]]) -> list[Any]:
+    types: dict[Any, None] = {Problem: None}
+    for route in routes:
+        if route.takes_body:
+            types[route.takes] = None
+        types.update(dict.fromkeys(answer for answer in route.answers.values() if answer))
+    return list(types)
+
+
+def _operation(route: Route[Any], schema_of: dict[Any, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "security": [] if route.role is None else [{"token": []}],
+        "x-role": route.role,
+        "parameters": [*_path_parameters(route), *_query_parameters(route)],
+        "responses": _good(route, schema_of) | _bad(route, schema_of),
+    }
+    if route.takes_body:
+        operation["requestBody"] = {
+            "required": _is_required(route.takes),
+            "content": {"application/json": {"schema": schema_of[route.takes]}},
+        }
+    return operation
+
+
+def _is_required(body: type[msgspec.Struct]) -> bool:
+    return any(field.required for field in msgspec.structs.fields(body))
+
+
+def _path_parameters(route: Route[Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        }
+        for name in _VARIABLE.findall(route.path)
+    ]
+
+
+def _query_parameters(route: Route[Any]) -> list[dict[str, Any]]:
+    if route.method != "GET":
+        return []
+    (_,), components = msgspec.json.schema_components([route.takes], ref_template=_REFERENCE)
+    properties: dict[str, Any] = components[route.takes.__name__]["properties"]
+    return [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in properties.items()
+    ]
+
+
+def _good(route: Route[Any], schema_of: dict[Any, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, answer in sorted(route.answers.items()):
+        response: dict[str, Any] = {"description": _DESCRIPTIONS[status]}
+        if answer is not None:
+            schema = schema_of[answer]
+            response["content"] = {"application/json": {"schema": schema}}
+        responses[str(status)] = response
+    return responses
+
+
+def _bad(route: Route[Any], schema_of: dict[Any, Any]) -> dict[str, Any]:
+    codes: dict[int, list[str]] = {}
+    for code in problem_codes(route):
+        codes.setdefault(PROBLEMS[code][0], []).append(code)
+    content = {"application/problem+json": {"schema": schema_of[Problem]}}
+    return {
+        str(status): {"description": ", ".join(names), "content": content}
+        for status, names in sorted(codes.items())
+    }
+
+
+_DESCRIPTIONS = {
+    200: "Done, or done before: the first answer again",
+    201: "Done for the first time",
+    204: "Done",
+}

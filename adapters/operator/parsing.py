@@ -1,0 +1,121 @@
+"""Reads what a call of the operator API carries: path, query and body, all strictly.
+
+What is wrong is said by field. Nothing is repaired or guessed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from adapters.operator.problems import malformed
+from adapters.operator.route import Given, Route
+from adapters.providers.payload import ID_LENGTH_MAX, parse_object
+from adapters.providers.protocol import RefusedCall
+from adapters.settings import Limits
+
+_WRONG_FIELD = re.compile(r"(?P<what>.*) - at `\$\.?(?P<field>.*)`", re.DOTALL)
+_GOT_NUMBER = re.compile(r"Expected `str( \| null)?`, got `(int|float|decimal)`")
+
+
+def read_path(variables: Mapping[str, str]) -> dict[str, str]:
+    """The path's variables. Ends the call as malformed where one is no id."""
+    for name, value in variables.items():
+        if len(value) > ID_LENGTH_MAX:
+            malformed(f"{name}: longer than {ID_LENGTH_MAX} characters")
+        _check_text(name, value)
+    return dict(variables)
+
+
+async def read_input(request: web.Request, route: Route[Given], limits: Limits) -> Given:
+    """The query of a GET, else the body, as the route's own type.
+
+    Ends the call as malformed.
+    """
+    if route.method == "GET":
+        return convert(_query(request), route.takes, strict=False)
+    if not route.takes_body:
+        return route.takes()
+    body = await _read_body(request, limits)
+    return convert(parse_body(body), route.takes, strict=True)
+
+
+def parse_body(body: bytes) -> dict[str, Any]:
+    """The body's JSON object; an empty body is an empty object."""
+    if not body.strip():
+        return {}
+    try:
+        return parse_object(body)
+    except RefusedCall as call:
+        malformed(call.refused.detail)
+
+
+def convert(values: dict[str, Any], kind: type[Given], *, strict: bool) -> Given:
+    """``values`` as ``kind``; not ``strict``: texts may stand for numbers, as in a query."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            _check_text(name, value)
+    try:
+        return msgspec.convert(values, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        malformed(_explain(str(error)))
+
+
+def parse_moment(name: str, text: str) -> datetime:
+    """The moment that ISO 8601 text means, in UTC; without an offset it is UTC already."""
+    try:
+        # A plus that was not percent-encoded comes out of a query as a blank.
+        moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        malformed(f"{name}: expected a time in ISO 8601 such as 2030-01-31T12:00:00Z")
+
+
+def _query(request: web.Request) -> dict[str, Any]:
+    values = dict(request.query)
+    if len(values) != len(request.query):
+        malformed("query: a parameter comes twice")
+    return values
+
+
+async def _read_body(request: web.Request, limits: Limits) -> bytes:
+    if (request.content_length or 0) > limits.body_bytes_max:
+        _too_long(limits)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.body_timeout_s):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limits.body_bytes_max:
+                    _too_long(limits)
+    except TimeoutError:
+        malformed(f"body: not here within {limits.body_timeout_s:g} s")
+    return bytes(body)
+
+
+def _too_long(limits: Limits) -> None:
+    malformed(f"body: longer than {limits.body_bytes_max} bytes")
+
+
+def _check_text(name: str, text: str) -> None:
+    if "\0" in text:
+        malformed(f"{name}: holds NUL")
+
+
+def _explain(error: str) -> str:
+    """The parser's message with the field in front."""
+    found = _WRONG_FIELD.fullmatch(error)
+    if found is None:
+        return error
+    if _GOT_NUMBER.fullmatch(found["what"]):
+        return (
+            f'{found["field"]}: expected a string (amounts are decimal strings such as "12.50"),'
+            " got a number"
+        )
+    return f"{found['field']}: {found['what']}"

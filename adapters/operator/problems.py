@@ -1,0 +1,129 @@
+"""Errors of the operator API as RFC 9457 problems: one closed table of codes and their statuses.
+
+A problem never holds a token, a secret or the path it was asked under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final, NoReturn
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from ledger.refusals import Refusal, Refused
+
+TYPE_PREFIX: Final = "urn:wallet-ledger:problem:"
+"""Every problem's ``type`` is this and its code."""
+
+RETRY_AFTER_S: Final = 1
+"""After how long a call that was not executed may be tried again."""
+
+REFUSALS: Mapping[Refusal, tuple[int, str]] = MappingProxyType(
+    {
+        Refusal.INVALID_SIGNATURE: (401, "The signature does not verify"),
+        Refusal.MALFORMED_REQUEST: (400, "The request is malformed"),
+        Refusal.DUPLICATE_CONFLICT: (409, "The reference was used with other content"),
+        Refusal.ALREADY_REVERSED: (409, "The movement was reversed before it came"),
+        Refusal.UNKNOWN_PLAYER: (404, "No such player"),
+        Refusal.UNKNOWN_SESSION: (404, "No such session"),
+        Refusal.SESSION_EXPIRED: (409, "The session is over"),
+        Refusal.CURRENCY_MISMATCH: (422, "The player has no wallet in this currency"),
+        Refusal.PLAYER_BLOCKED: (409, "The player is blocked"),
+        Refusal.GAME_DISABLED: (409, "The game is disabled"),
+        Refusal.LIMIT_EXCEEDED: (422, "A limit of the player is exceeded"),
+        Refusal.REALITY_CHECK_DUE: (409, "A reality check is due"),
+        Refusal.ROUND_CLOSED: (409, "The round is closed"),
+        Refusal.ORIGINAL_NOT_FOUND: (404, "The movement it refers to does not exist"),
+        Refusal.ORIGINAL_REVERSED: (409, "The movement it refers to was reversed"),
+        Refusal.ORIGINAL_SETTLED: (409, "The movement it refers to is settled"),
+        Refusal.INSUFFICIENT_FUNDS: (422, "The balance does not cover the amount"),
+        Refusal.UNAVAILABLE: (503, "Not executed for now; it is safe to try again"),
+        Refusal.INTERNAL: (500, "Something broke on our side"),
+    }
+)
+"""Status and title of every refusal of the ledger."""
+
+PROBLEMS: Mapping[str, tuple[int, str]] = MappingProxyType(
+    {refusal.value: kind for refusal, kind in REFUSALS.items()}
+    | {
+        "unauthorized": (401, "A valid bearer token is required"),
+        "forbidden": (403, "The token's role does not allow this"),
+        "not_found": (404, "There is nothing here"),
+        "method_not_allowed": (405, "The method is not allowed here"),
+    }
+)
+"""Status and title of every code that the operator API can answer."""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong (RFC 9457). `code` is for programs, `detail` for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: Annotated[str, Meta(extra_json_schema={"enum": sorted(PROBLEMS)})]
+
+
+class ProblemFound(Exception):
+    """Ends a call with a problem. ``code`` is one of `PROBLEMS`."""
+
+    def __init__(self, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        """``detail`` is for people; it never holds a token or a secret."""
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+        self.headers = headers or {}
+
+
+def malformed(detail: str) -> NoReturn:
+    """End the call as malformed. ``detail`` names the field and what is wrong with it."""
+    raise ProblemFound(Refusal.MALFORMED_REQUEST.value, detail)
+
+
+def refused(refusal: Refused) -> ProblemFound:
+    """The problem that a refusal of the ledger is."""
+    return ProblemFound(refusal.refusal.value, refusal.detail)
+
+
+def problem_response(
+    code: str, detail: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """The answer to a call that failed. ``code`` is one of `PROBLEMS`."""
+    status, title = PROBLEMS[code]
+    return _response(status, title, detail, code, headers or {})
+
+
+def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The answer with an HTTP status that no route of ours chose, such as a 404 of the server."""
+    code = _CODES.get(status, "internal" if status >= 500 else Refusal.MALFORMED_REQUEST.value)
+    return _response(status, PROBLEMS[code][1], detail, code, headers or {})
+
+
+def _response(
+    status: int, title: str, detail: str, code: str, headers: Mapping[str, str]
+) -> web.Response:
+    content = Problem(
+        type=TYPE_PREFIX + code, title=title, status=status, detail=detail or title, code=code
+    )
+    response = web.Response(
+        status=status,
+        body=msgspec.json.encode(content),
+        content_type="application/problem+json",
+        headers={"Cache-Control": "no-store", **headers},
+    )
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+_CODES = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    503: Refusal.UNAVAILABLE.value,
+}

@@ -1,0 +1,100 @@
+"""How a call of the operator API is declared, and what its handler is given."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from adapters.operator.ports import Journal, KeyNames, Ledger
+from adapters.operator.problems import malformed, refused
+from adapters.settings import Integration, Role, Settings
+from ledger.commands import Command, ReadPlayer
+from ledger.money import Currency
+from ledger.player import Player
+from ledger.refusals import Refused
+from ledger.service import Accepted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """What handlers work with."""
+
+    ledger: Ledger
+    settings: Settings
+    providers: Mapping[str, KeyNames]
+    journal: Journal
+
+    def unit(self, code: str) -> Currency:
+        """The currency of that code. Ends the call as malformed where nobody knows it."""
+        unit = self.settings.currencies.get(code)
+        return unit or malformed(f"currency: {code} is not known")
+
+    def integration(self, name: str) -> Integration | None:
+        """The configured integration of that name."""
+        return self.settings.integrations.get(name)
+
+    async def execute(self, command: Command) -> Accepted:
+        """Execute the command; a refusal ends the call."""
+        outcome = await self.ledger.execute(command)
+        if isinstance(outcome, Refused):
+            raise refused(outcome)
+        return outcome
+
+    async def player(self, player_id: str) -> Player:
+        """The player's state; an unknown player ends the call."""
+        return (await self.execute(ReadPlayer(player_id=player_id))).player
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiCall:
+    """A call that was let in. ``path`` holds its decoded variables, ``actor`` the token's name."""
+
+    path: Mapping[str, str]
+    actor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes back: a status and what is encoded as JSON; None for no body."""
+
+    status: int
+    body: msgspec.Struct | msgspec.Raw | None
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A call that takes neither body nor query."""
+
+
+Given = TypeVar("Given", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(Generic[Given]):
+    """One call: registration, rights, parsing and OpenAPI all follow from this.
+
+    ``path`` stands below ``/api``. ``takes`` is the query of a GET and the JSON body of a POST or
+    PUT. ``answers`` maps each good status to its body. ``problems`` are the codes that this call
+    adds to those that any call can meet. ``role`` None: public.
+    """
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    role: Role | None
+    summary: str
+    takes: type[Given]
+    answers: Mapping[int, type[Any] | None]
+    handler: Callable[[Api, ApiCall, Given], Awaitable[Reply]]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The call's name in OpenAPI."""
+        return self.handler.__name__
+
+    @property
+    def takes_body(self) -> bool:
+        """Whether it has a JSON body."""
+        return self.method in ("POST", "PUT")

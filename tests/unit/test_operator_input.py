@@ -1,0 +1,155 @@
+"""What the operator API reads: strict JSON, named fields, exact amounts."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from adapters.operator.parsing import parse_moment
+from adapters.operator.problems import ProblemFound
+from tests.unit.operator_fakes import MemoryLedger, running
+
+GOOD = {"reference": "r1", "amount": "12.50", "currency": "EUR"}
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "Object missing required field `reference`"),
+        (b"[]", "body: expected an object, got a list"),
+        (b"{", "body: not JSON"),
+        (b"\xff", "body: not UTF-8"),
+        (b'{"reference": "a", "reference": "b"}', "body: a key comes twice"),
+        (b'{"amount": NaN}', "body: NaN is no number"),
+        (b'{"a":' * 9 + b"1" + b"}" * 9, "body: nested deeper than 8"),
+        (b'{"reference": "\\ud800"}', "body: a string holds half a surrogate"),
+        (b'{"reference": "' + b"r" * 70_000 + b'"}', "body: longer than 65536 bytes"),
+        (GOOD | {"reference": ""}, "reference: "),
+        (GOOD | {"reference": "r" * 256}, "reference: "),
+        (GOOD | {"reference": 7}, "reference: "),
+        (GOOD | {"reference": None}, "reference: "),
+        (GOOD | {"reference": "a\0b"}, "reference: holds NUL"),
+        (GOOD | {"amuont": "1"}, "Object contains unknown field `amuont`"),
+        (GOOD | {"hold": True}, "Object contains unknown field `hold`"),
+        (GOOD | {"currency": "XYZ"}, "currency: XYZ is not known"),
+        (GOOD | {"currency": "eur"}, "currency: eur is not known"),
+        (GOOD | {"reason": ""}, "reason: "),
+        (GOOD | {"amount": 12}, 'amount: expected a string (amounts are decimal strings such as "'),
+        (GOOD | {"amount": 12.5}, "amount: expected a string"),
+        (GOOD | {"amount": True}, "amount: "),
+        (GOOD | {"amount": "0"}, "amount: expected more than 0"),
+        (GOOD | {"amount": "0.00"}, "amount: expected more than 0"),
+        (GOOD | {"amount": "-1"}, "amount: expected more than 0"),
+        (GOOD | {"amount": "+1"}, "amount: is not a decimal number"),
+        (GOOD | {"amount": "1e3"}, "amount: is not a decimal number"),
+        (GOOD | {"amount": "1,5"}, "amount: is not a decimal number"),
+        (GOOD | {"amount": " 1"}, "amount: is not a decimal number"),
+        (GOOD | {"amount": "1."}, "amount: is not a decimal number"),
+        (GOOD | {"amount": ""}, "amount: is not a decimal number"),
+        (GOOD | {"amount": "NaN"}, "amount: is not a decimal number"),
+        (GOOD | {"amount": "\u0661"}, "amount: is not a decimal number"),
+        (GOOD | {"amount": "0.000001"}, "amount: is finer than 5 decimals"),
+        (GOOD | {"amount": "92233720368547.75808"}, "amount: is too large"),
+        (GOOD | {"amount": "1" * 65}, "amount: "),
+    ],
+)
+async def test_a_bad_body_is_refused_and_the_field_is_named(body, detail):
+    """Whoever integrates must see what is wrong; nothing is guessed where money is concerned."""
+    ledger = MemoryLedger()
+    async with running(ledger) as desk:
+        answer = await desk.post("/players/p1/deposits", body)
+    assert (answer.status, answer.code) == (400, "malformed_request")
+    assert answer.json["detail"].startswith(detail), answer.json["detail"]
+    assert not ledger.commands
+
+
+@pytest.mark.parametrize("amount", ["92233720368547.75807", "0.00001", "007.50"])
+async def test_an_amount_that_the_ledger_holds_exactly_is_taken(amount):
+    """The whole range of a bigint, and every decimal of the scale."""
+    async with running() as desk:
+        await desk.player()
+        answer = await desk.post("/players/p1/deposits", GOOD | {"amount": amount})
+    assert answer.status == 201
+    assert answer.json["real"].lstrip("0") == amount.lstrip("0")
+
+
+async def test_a_chunked_body_is_limited_too():
+    """Without a Content-Length the limit must hold while reading."""
+
+    async def chunks():
+        for _ in range(100):
+            yield b" " * 1_000
+
+    async with running() as desk:
+        answer = await desk.post("/players", chunks())
+    assert answer.json["detail"] == "body: longer than 65536 bytes"
+
+
+async def test_a_body_that_does_not_come_ends_the_call():
+    """A stalled client must not hold a connection for ever."""
+
+    async def stalled():
+        yield b"{"
+        await asyncio.sleep(5)
+        yield b"}"
+
+    async with running() as desk:
+        answer = await desk.post("/players", stalled())
+    assert answer.json["detail"] == "body: not here within 0.5 s"
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/players/" + "p" * 256, "player_id: longer than 255 characters"),
+        ("/players/a%00b", "player_id: holds NUL"),
+        ("/players/p1?x=1", "Object contains unknown field `x`"),
+        ("/players/p1/events?after=-1", "after: "),
+        ("/players/p1/events?after=x", "after: "),
+        ("/players/p1/events?after=99999999999999999999", "after: "),
+        ("/players/p1/events?limit=0", "limit: "),
+        ("/players/p1/events?limit=1001", "limit: "),
+        ("/players/p1/events?limit=1&limit=2", "query: a parameter comes twice"),
+        ("/players/p1/wallet?at=yesterday", "at: expected a time in ISO 8601"),
+        ("/players/p1/wallet?at=", "at: expected a time in ISO 8601"),
+    ],
+)
+async def test_a_bad_path_or_query_is_refused_and_the_field_is_named(path, detail):
+    """A misspelt filter that is ignored would show somebody the wrong figures."""
+    async with running() as desk:
+        answer = await desk.get(path)
+    assert (answer.status, answer.code) == (400, "malformed_request")
+    assert answer.json["detail"].startswith(detail), answer.json["detail"]
+
+
+async def test_ids_in_a_path_may_hold_any_character():
+    """Ids are the operator's and the providers' own."""
+    async with running() as desk:
+        await desk.post("/players", {"player_id": "a/b c\u00e9?#%", "currency": "EUR"})
+        answer = await desk.get("/players/a%2Fb%20c%C3%A9%3F%23%25")
+    assert answer.json["player_id"] == "a/b c\u00e9?#%"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2030-01-31T12:00:00Z",
+        "2030-01-31T12:00:00",
+        "2030-01-31T12:00:00.000000+00:00",
+        "2030-01-31T13:00:00 01:00",
+        "2030-01-31T07:00-05:00",
+        "20300131T120000Z",
+    ],
+)
+def test_a_moment_is_read_whatever_its_form(text):
+    """A plus that was not percent-encoded arrives as a blank; without an offset it is UTC."""
+    assert parse_moment("at", text) == datetime(2030, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["12", "now", "0001-01-01T00:00:00+23:00", "2030-13-01"])
+def test_a_moment_that_is_none_is_refused(text):
+    """A report for a guessed moment would be worse than none."""
+    with pytest.raises(ProblemFound):
+        parse_moment("at", text)
