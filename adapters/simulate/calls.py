@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Operation = Literal["balance", "bet", "win", "refund", "reverse_win"]
+Operation = Literal["balance", "bet", "win", "refund", "reverse_win", "close_session"]
 
 
 @dataclass(eq=False, slots=True)

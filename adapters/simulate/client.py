@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
@@ -48,6 +50,18 @@ class Client:
                 return Answer(response.status, response.headers, await response.read())
         except (ClientError, TimeoutError, OSError):
             return None
+
+    async def settle(self, request: Request, unavailable: Callable[[Answer], bool]) -> Answer:
+        """Repeat the request until there is a final answer. Raises `Unsettled`."""
+        pauses = Pauses()
+        tries = 1
+        while True:
+            answer = await self.send(request)
+            if answer is not None and not unavailable(answer):
+                return replace(answer, tries=tries)
+            tries += 1
+            self.repeated += 1
+            await pauses.wait()
 
     async def cut(self, request: Request, patience_s: float) -> None:
         """Send the request and leave after ``patience_s`` without reading what comes back."""

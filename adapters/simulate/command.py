@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from adapters.settings_file import load
-from adapters.settings_reader import SettingsError
+from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option
+from adapters.settings import Settings
 from adapters.simulate.runner import Plan, Simulation
 from adapters.simulate.situations import VACUITY_ROUNDS_MIN, enabled
 from adapters.simulate.tally import Tally
@@ -23,14 +23,12 @@ from adapters.simulate.target import NoTarget, Target, target
 
 DIFFERENCES_SHOWN = 20
 
-DIFFERENT, WRONG_USAGE = 1, 2
-
 LINE_EVERY = 20
 """Without a terminal, progress is a line for each twentieth part."""
 
 
 @click.command(name="simulate")
-@click.option("--config", type=click.Path(path_type=Path), help="The server's configuration file.")
+@config_option
 @click.option("--players", type=click.IntRange(1, 99_999), default=200, show_default=True)
 @click.option("--rounds", type=click.IntRange(1, 10_000_000), default=20_000, show_default=True)
 @click.option("--seed", type=int, default=7, show_default=True, help="Decides what is played.")
@@ -46,7 +44,7 @@ LINE_EVERY = 20
 @click.option("--report", type=click.Path(path_type=Path), help="Write all figures as JSON.")
 def command(
     *,
-    config: Path | None,
+    settings: Settings,
     players: int,
     rounds: int,
     seed: int,
@@ -54,17 +52,16 @@ def command(
     concurrency: int,
     url: str | None,
     report: Path | None,
-) -> None:
+) -> int:
     """Play rounds as the providers do against a running server.
 
     Every answer and, at the end, every balance is compared with a model of its own. Exits with 1
     when anything differs, with 2 on wrong usage.
     """
     try:
-        against = target(load(config), url=url, all_protocols=all_protocols)
-    except (SettingsError, NoTarget) as error:
-        click.echo(f"wallet-ledger simulate: {error}", err=True)
-        sys.exit(WRONG_USAGE)
+        against = target(settings, url=url, all_protocols=all_protocols)
+    except NoTarget as error:
+        raise CommandError(str(error)) from error
     plan = Plan(players=players, rounds=rounds, seed=seed, concurrency=concurrency)
     tally, run_id = _run(against, plan)
     missing: list[str] = []
@@ -76,7 +73,7 @@ def command(
         about = {"run_id": run_id, "seed": seed, "players": players, "rounds": rounds}
         figures = {**about, **tally.report(), "situations_missing": missing}
         report.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    sys.exit(DIFFERENT if tally.differences or missing else 0)
+    return DIFFERENCE if tally.differences or missing else DONE
 
 
 def _run(against: Target, plan: Plan) -> tuple[Tally, str]:

@@ -25,6 +25,13 @@ FINE_AMOUNTS = 0.1
 CUT, TWINS = 0.03, 0.03
 """Shares of calls that are cut off and repeated, and that are sent several times at once."""
 
+FLAWS: dict[Flaw, str] = {
+    "signature": "invalid_signature",
+    "malformed": "malformed_request",
+    "paid free bet": "bonus_error",
+}
+"""What each flaw is refused as."""
+
 STAKES = {"EUR": (10, 500), "USD": (10, 500), "JPY": (10, 500), "KWD": (50, 2000)}
 """Lowest and highest ordinary stake in subunits."""
 
@@ -188,6 +195,12 @@ class Desk:
         call = replace(self._call("balance", table, 0), transaction_id="")
         return self.ask(situation, table, call)
 
+    def close(self, session: Session, *, situation: str) -> ProviderStep:
+        """The provider ends its session."""
+        table = Table(self.wire_of(session), session, session.game, "")
+        call = replace(self._call("close_session", table, 0), transaction_id="")
+        return self.ask(situation, table, call)
+
     def ask(
         self, situation: str, table: Table, call: Call, *, variation: int | None = None
     ) -> ProviderStep:
@@ -209,7 +222,7 @@ class Desk:
 
     def flawed(self, situation: str, table: Table, call: Call, flaw: Flaw) -> ProviderStep:
         """A call that must be refused before anybody looks at what it wants."""
-        refusal = "invalid_signature" if flaw == "signature" else "malformed_request"
+        refusal = FLAWS[flaw]
         return ProviderStep(
             situation=situation,
             wire=table.wire,
@@ -291,7 +304,7 @@ class Desk:
             case _:
                 raise AssertionError(action)
         return OperatorStep(
-            situation=f"{action} refused" if refusal else action,
+            situation="withdrawal refused" if refusal else action,
             action=action,
             currency=currency,
             amount=amount,

@@ -70,11 +70,16 @@ class Book:
 
     def apply(self, call: Call) -> Outcome:
         """Judge a call and book what it moves."""
-        if call.operation == "balance":
-            return self._show(call, self._session_refusal(call) or self._blocked_refusal())
-        known = self.movements.get(self.key(call))
-        if known is not None:
-            return self._repeat(call, known)
+        match call.operation:
+            case "balance":
+                return self._show(call, self._session_refusal(call) or self._blocked_refusal())
+            case "close_session":
+                return self._close_session(call)
+            case _:
+                known = self.movements.get(self.key(call))
+                return self._move(call) if known is None else self._repeat(call, known)
+
+    def _move(self, call: Call) -> Outcome:
         match call.operation:
             case "bet":
                 return self._bet(call)
@@ -82,8 +87,14 @@ class Book:
                 return self._win(call)
             case "refund":
                 return self._refund(call)
-            case "reverse_win":
+            case _:
                 return self._reverse_win(call)
+
+    def _close_session(self, call: Call) -> Outcome:
+        if not call.session.live:
+            return self._show(call, "session_expired")
+        call.session.live = False
+        return self._show(call, None)
 
     def key(self, call: Call) -> tuple[str, str]:
         """The idempotency key of a call."""

@@ -82,9 +82,28 @@ def free_spin(desk: Desk, table: Table) -> Iterator[Step]:
 
 def tagged_win(desk: Desk, table: Table) -> Iterator[Step]:
     """A jackpot, promotion or tournament pays without any bet."""
-    tag = desk.chance.choice(["jackpot", "promo", "tournament"])
-    amount = desk.amount(table, 5)
-    yield desk.win(table, amount, situation="tagged win without a bet", tag=tag, closes=True)
+    tag = desk.chance.choice(list(table.wire.betless_tags))
+    yield desk.win(
+        table,
+        desk.amount(table, 5),
+        desk.fresh_id(),
+        situation="tagged win without a bet",
+        tag=tag,
+        closes=True,
+    )
+
+
+def win_by_round(desk: Desk, table: Table) -> Iterator[Step]:
+    """The win names no bet, only the round."""
+    yield from Bet(desk, table)
+    amount = desk.amount(table, 2)
+    yield desk.win(table, amount, situation="win that names only its round", closes=True)
+
+
+def win_out_of_nothing(desk: Desk, table: Table) -> Iterator[Step]:
+    """A win names neither bet nor round: it is booked, and somebody has to look into it."""
+    nowhere = replace(table, round_id="")
+    yield desk.win(nowhere, desk.amount(table), situation="win without bet and round")
 
 
 def bet_that_closes(desk: Desk, table: Table) -> Iterator[Step]:
@@ -104,6 +123,14 @@ def refund(desk: Desk, table: Table) -> Iterator[Step]:
     if desk.chance.random() < 0.5:
         situation = "refund again under another id"
         yield desk.undo(table, "refund", bet.id, bet.amount, situation=situation)
+
+
+def refund_that_closes(desk: Desk, table: Table) -> Iterator[Step]:
+    """The refund closes the round: nothing comes after it."""
+    yield from (bet := Bet(desk, table))
+    situation = "refund that closes its round"
+    yield desk.undo(table, "refund", bet.id, bet.amount, situation=situation, closes=True)
+    yield desk.bet(table, 0, situation="bet after the round closed")
 
 
 def refund_of_another_amount(desk: Desk, table: Table) -> Iterator[Step]:
@@ -207,6 +234,12 @@ def malformed(desk: Desk, table: Table) -> Iterator[Step]:
     yield desk.flawed("malformed body", table, call, "malformed")
 
 
+def paid_free_bet(desk: Desk, table: Table) -> Iterator[Step]:
+    """A free bet costs nothing, or it is an error."""
+    call = replace(desk.plain_call(table, desk.amount(table)), tag="free_spin")
+    yield desk.flawed("free bet with an amount", table, call, "paid free bet")
+
+
 def unknown_player(desk: Desk, table: Table) -> Iterator[Step]:
     """Nobody has this id."""
     call = replace(desk.plain_call(table, 0), player_id=f"{desk.player_id}-nobody")
@@ -256,6 +289,19 @@ def expired_session(desk: Desk, table: Table) -> Iterator[Step]:
     yield desk.undo(
         there, "refund", second.id, second.amount, situation="refund in an expired session"
     )
+
+
+def session_closed_by_provider(desk: Desk, table: Table) -> Iterator[Step]:
+    """The provider ends its session itself; what was bet is still paid."""
+    session, opening = desk.open_session(table.wire, table.currency)
+    yield opening
+    here = replace(table, session=session)
+    yield from (bet := Bet(desk, here))
+    yield desk.close(session, situation="session closed by the provider")
+    yield desk.bet(here, 0, situation="bet in an expired session")
+    amount = desk.amount(table)
+    yield desk.win(here, amount, bet.id, situation="win in an expired session", closes=True)
+    yield desk.close(session, situation="closed session closed again")
 
 
 def blocked_player(desk: Desk, table: Table) -> Iterator[Step]:
@@ -309,7 +355,12 @@ PLAYS = (
     Entry(tagged_win, 20, "tagged win without a bet"),
     Entry(bet_that_closes, 30, "bet that closes its round"),
     Entry(refund, 60),
-    Entry(refund_of_another_amount, 15, "refund of another amount"),
+    Entry(win_by_round, 30, "win that names only its round"),
+    Entry(win_out_of_nothing, 20, "win without bet and round"),
+    Entry(refund_that_closes, 25, "refund that closes its round"),
+    Entry(paid_free_bet, 20, "free bet with an amount"),
+    Entry(session_closed_by_provider, 20, "session closed by the provider"),
+    Entry(refund_of_another_amount, 20, "refund of another amount"),
     Entry(refund_of_one_of_two, 25),
     Entry(refund_before_bet, 40),
     Entry(refund_after_win, 25),
@@ -320,12 +371,12 @@ PLAYS = (
     Entry(short_of_funds, 25),
     Entry(bad_signature, 20),
     Entry(malformed, 40),
-    Entry(unknown_player, 10, "unknown player"),
-    Entry(unknown_session, 10),
-    Entry(wrong_currency, 10, "wrong currency"),
-    Entry(disabled_game, 10, "disabled game"),
+    Entry(unknown_player, 20, "unknown player"),
+    Entry(unknown_session, 20),
+    Entry(wrong_currency, 20, "wrong currency"),
+    Entry(disabled_game, 20, "disabled game"),
     Entry(expired_session, 20),
     Entry(blocked_player, 15),
-    Entry(over_the_limit, 10, "limits"),
+    Entry(over_the_limit, 20, "limits"),
 )
 """Every play. Weights are parts of a thousand and a bit."""

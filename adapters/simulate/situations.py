@@ -67,6 +67,10 @@ ALWAYS = frozenset(
 """Situations that every protocol can bring about, and the operator's moves."""
 
 OF_ABILITIES = {
+    "session closed by the provider": (
+        "session closed by the provider",
+        "closed session closed again",
+    ),
     "win taken back": ("win taken back", "win taken back again under another id"),
 }
 """Situations of an ability, where they are not just called as it is."""

@@ -12,7 +12,7 @@ from adapters.simulate.wire.base import Wire
 Manner = Literal["plain", "cut", "twins"]
 """Sent once; sent without waiting for the answer and then again; sent several times at once."""
 
-Flaw = Literal["none", "signature", "malformed"]
+Flaw = Literal["none", "signature", "malformed", "paid free bet"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

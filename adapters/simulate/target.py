@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapters import settings as configured
 from adapters.simulate.calls import Switches
 from adapters.simulate.wire.base import Wire
 from adapters.simulate.wire.betbrothers import BetBrothers
+from adapters.simulate.wire.fizzybubbly import FizzyBubbly
+from adapters.simulate.wire.gpas import Gpas
+from adapters.simulate.wire.marbles import Marbles
 
 
 class NoTarget(Exception):
@@ -48,18 +50,36 @@ def target(settings: configured.Settings, *, url: str | None, all_protocols: boo
 
 
 def _wire(one: configured.Integration, demo: configured.Demo | None) -> Wire:
-    keys: Mapping[str, object] = demo.provider_keys if demo else {}
     match one:
         case configured.BetBrothers():
             switches = _switches(one, ids_per_operation=True, wins_name_bets=False)
             return BetBrothers(switches, secret=one.secrets[0].reveal_bytes())
-        case _:
-            del keys
-            raise NoTarget(f"integrations.{one.name}: this protocol cannot be played yet")
+        case configured.Marbles():
+            key = demo.provider_keys.get(one.name) if demo else None
+            if key is None:
+                raise NoTarget(f"demo.provider_keys.{one.name}: needed to sign as the provider")
+            return Marbles(
+                _switches(one),
+                signing_key=key.key,
+                operator_key=one.signing_key.key.public_key(),
+            )
+        case configured.Gpas():
+            return Gpas(
+                _switches(one),
+                parent_system_id=one.parent_system_id,
+                secret=one.secrets[0].reveal_bytes(),
+            )
+        case configured.FizzyBubbly():
+            return FizzyBubbly(
+                _switches(one),
+                public_key=one.public_key.reveal(),
+                secret=one.secrets[0].reveal_bytes(),
+                base_url=one.base_url,
+            )
 
 
 def _switches(
-    one: configured.Integration, *, ids_per_operation: bool, wins_name_bets: bool
+    one: configured.Integration, *, ids_per_operation: bool = False, wins_name_bets: bool = True
 ) -> Switches:
     return Switches(
         name=one.name,

@@ -31,6 +31,8 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    tries: int = 1
+    """How often the call was sent until this came."""
 
     def fields(self) -> dict[str, Any]:
         """The body as JSON with exact decimals. Raises ValueError when it is no JSON object."""
@@ -78,15 +80,18 @@ class Expected:
     """The one right answer; `TEXT` stands where only the server knows the value."""
 
     status: int
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | None
+    """None: nothing at all."""
 
     def __str__(self) -> str:
-        return f"{self.status} {dict(self.body)}"
+        return f"{self.status} {'' if self.body is None else dict(self.body)}"
 
     def fits(self, answer: Answer) -> bool:
         """Status, the exact set of fields, and every value with its JSON type."""
         if answer.status != self.status:
             return False
+        if self.body is None:
+            return not answer.body
         try:
             fields = answer.fields()
         except ValueError:
@@ -155,6 +160,8 @@ class Wire(ABC):
     amount_text_is_number: bool = False
     """The protocol takes a number in quotes for a number."""
     amount_is_integer: bool = True
+    betless_tags: Sequence[str] = ("jackpot", "promo", "tournament")
+    """Tags under which this wire can pay without a bet, given the ability."""
     amount_in_undo: bool = False
     """A refund carries an amount (which must not matter)."""
     abilities: frozenset[str] = frozenset()
@@ -200,7 +207,7 @@ class Wire(ABC):
 
     def stable(self, answer: Answer) -> tuple[int, dict[str, Any]]:
         """What must be the same in every copy of an answer."""
-        return (answer.status, answer.fields())
+        return (answer.status, answer.fields() if answer.body else {})
 
     def opening(self, session: Session, player_id: str) -> Request | None:
         """The call that makes a session of the provider's own from the operator's token, if any."""

@@ -41,7 +41,7 @@ def _builders(wire: Wire, request: Request) -> list[Callable[[], bytes]]:
         builders.extend(_with(body, path, value) for value in BROKEN_IDS)
         builders.append(_without(body, path))
     amounts: list[Any] = [-1, None, True]
-    amounts += [100.0] if wire.amount_is_integer else []
+    amounts += [100.0] if wire.amount_is_integer else [0.000001, "12,5"]
     amounts += [] if wire.amount_text_is_number else ["100"]
     builders.extend(_with(body, wire.amount_path, value) for value in amounts)
     builders.append(_without(body, wire.amount_path))
