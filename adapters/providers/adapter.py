@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from adapters.providers.protocol import RefusedCall
 from adapters.settings import IntegrationSettings
 from ledger.commands import Command
-from ledger.events import Movement
+from ledger.events import Event, Movement
 from ledger.money import LEDGER_DIGITS, Currency
-from ledger.refusals import Refused
+from ledger.player import Wallet
+from ledger.refusals import Refusal, Refused
+from ledger.store import SessionRow, StoreUnavailable
 
 if TYPE_CHECKING:
     from ledger.service import Accepted, Ledger
@@ -37,6 +39,27 @@ class Adapter(Generic[SettingsT]):
             raise RefusedCall(outcome.refusal, outcome.detail)
         return outcome
 
+    async def session(self, token: str) -> SessionRow:
+        """Whose session a token is. Raises `RefusedCall` unless it is one of this integration."""
+        try:
+            found = await self.ledger.session(token)
+        except StoreUnavailable as error:
+            raise RefusedCall(Refusal.UNAVAILABLE, "the session cannot be looked up") from error
+        if found is None or found.integration != self.name:
+            raise RefusedCall(Refusal.UNKNOWN_SESSION, "no such session")
+        return found
+
+    async def event(self, player_id: str, key: str) -> Event | None:
+        """What was booked for the player under an idempotency key. Raises `RefusedCall`."""
+        try:
+            found = await self.ledger.transactions(self.name, (key,))
+        except StoreUnavailable as error:
+            raise RefusedCall(Refusal.UNAVAILABLE, "the transaction cannot be looked up") from error
+        for row, event, _ in found:
+            if row.player_id == player_id and row.key == key:
+                return event
+        return None
+
     def unit(self, code: str) -> Currency:
         """The currency of a code on the wire.
 
@@ -45,15 +68,19 @@ class Adapter(Generic[SettingsT]):
         """
         return self.currencies.get(code) or Currency(code, 2, LEDGER_DIGITS)
 
-    def balance(self, outcome: Accepted) -> int:
-        """The balance to answer with, real + bonus in ledger units.
+    def wallet(self, outcome: Accepted) -> Wallet:
+        """The balances to answer with, in ledger units.
 
-        A replay's is that of the first answer or today's, as ``replay_balance`` says.
+        A replay's are those of the first answer or today's, as ``replay_balance`` says.
         """
         movement = booked(outcome)
         if outcome.replayed and self.settings.replay_balance == "current":
-            return outcome.player.wallets[movement.currency].total
-        return movement.balance_real + movement.balance_bonus
+            return outcome.player.wallets[movement.currency]
+        return Wallet(movement.balance_real, movement.balance_bonus)
+
+    def balance(self, outcome: Accepted) -> int:
+        """As `wallet`, real and bonus together."""
+        return self.wallet(outcome).total
 
 
 def booked(outcome: Accepted) -> Movement:

@@ -15,7 +15,7 @@ from ledger.events import BetPlaced, Event
 from ledger.player import Player, Session, Wallet
 from ledger.refusals import Refused
 from ledger.service import Accepted, token_hash
-from ledger.store import SessionRow
+from ledger.store import SessionRow, TransactionRow
 
 PLAYER = "player-1"
 TOKEN = "session-token"
@@ -58,8 +58,8 @@ class FakeLedger:
     """Answers with ``outcomes`` in turn, the last for ever; ``commands`` is what it was asked."""
 
     outcomes: list[Accepted | Refused] = field(default_factory=lambda: [accepted()])
-    sessions: Mapping[str, SessionRow] = field(default_factory=dict)
-    booked: list[tuple[Any, Event, int]] = field(default_factory=list)
+    sessions: Mapping[str, SessionRow | Exception] = field(default_factory=dict)
+    booked: list[tuple[TransactionRow, Event, str]] = field(default_factory=list)
     commands: list[Any] = field(default_factory=list)
 
     async def execute(self, command: Command) -> Any:
@@ -68,18 +68,37 @@ class FakeLedger:
         return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
 
     async def session(self, token: str) -> SessionRow | None:
-        """A session that the test knows."""
-        return self.sessions.get(token)
+        """A session that the test knows, or the failure it asked for."""
+        found = self.sessions.get(token)
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def transactions(
         self, integration: str, keys: Sequence[str]
-    ) -> list[tuple[Any, Event, int]]:
+    ) -> list[tuple[TransactionRow, Event, str]]:
         """Whatever the test put there."""
-        return [row for row in self.booked if getattr(row[1], "key", None) in keys]
+        return [found for found in self.booked if found[0].key in keys]
 
     def mint_token(self, player_id: str) -> str:
         """A token that can be recognised."""
         return f"minted-for-{player_id}"
+
+
+def session_row(
+    token: str, integration: str, *, parent: str | None = None, **changes: Any
+) -> SessionRow:
+    """A session as the store gives it; with a parent, one that the provider opened."""
+    fields: dict[str, Any] = {
+        "token_hash": bytes.fromhex(token_hash(token)),
+        "player_id": PLAYER,
+        "integration": integration,
+        "game": "launched-game",
+        "currency": "EUR",
+        "parent_hash": None if parent is None else bytes.fromhex(token_hash(parent)),
+        "opened_at": NOW,
+    }
+    return SessionRow(**fields | changes)
 
 
 def call(
