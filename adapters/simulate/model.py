@@ -132,7 +132,7 @@ class Book:
         if refusal:
             return self._show(call, refusal)
         purse = self.purses[call.currency]
-        if call.amount > purse.total:
+        if call.amount > max(purse.total, 0):
             return self._show(call, "insufficient_funds")
         real = self._real_part(call, purse)
         bet = self._book(call, "bet", real=-real, bonus=real - call.amount)
@@ -143,7 +143,7 @@ class Book:
 
     def _real_part(self, call: Call, purse: Purse) -> int:
         if self.integrations[call.integration].stake_order == "bonus_first":
-            return call.amount - min(call.amount, max(purse.bonus, 0))
+            return call.amount - min(call.amount, purse.bonus)
         return min(call.amount, max(purse.real, 0))
 
     def _win(self, call: Call) -> Outcome:
@@ -205,18 +205,24 @@ class Book:
             return self._book(call, "tombstone", refusal="original_not_found").outcome
         if win.undone:
             return self._book(call, "repeated").outcome
-        purse = self.purses[call.currency]
-        real, bonus = win.real, win.bonus
-        match self.integrations[call.integration].reversal_shortfall:
-            case "refuse" if real > purse.real or bonus > purse.bonus:
-                return self._show(call, "insufficient_funds")
-            case "clamp":
-                real = min(real, max(purse.real, 0))
-                bonus = min(bonus, max(purse.bonus, 0))
-            case _:
-                pass
+        real, bonus, lacking = self._taken_back(win, self.purses[call.currency])
+        shortfall = self.integrations[call.integration].reversal_shortfall
+        if lacking and shortfall == "refuse":
+            return self._show(call, "insufficient_funds")
+        if shortfall == "negative":
+            real += lacking
         win.undone = True
         return self._book(call, "reverse_win", real=-real, bonus=-bonus).outcome
+
+    @staticmethod
+    def _taken_back(win: Movement, purse: Purse) -> tuple[int, int, int]:
+        """Real, bonus, and what is not there: each part from its own pot, then from the other."""
+        real = min(win.real, max(purse.real, 0))
+        bonus = min(win.bonus, purse.bonus)
+        lacking = win.real + win.bonus - real - bonus
+        more_real = min(lacking, max(purse.real, 0) - real)
+        more_bonus = min(lacking - more_real, purse.bonus - bonus)
+        return real + more_real, bonus + more_bonus, lacking - more_real - more_bonus
 
     # --- refusals, in their order ---------------------------------------------------------------
 

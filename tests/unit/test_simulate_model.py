@@ -261,6 +261,31 @@ def test_a_win_that_was_spent_is_taken_back_as_configured(
     assert story.money == money
 
 
+@pytest.mark.parametrize(
+    ("left", "money"),
+    [((9, 3), (3, 1)), ((9, 1), (2, 0)), ((2, 9), (0, 3)), ((2, 3), (-3, 0))],
+)
+def test_what_one_pot_lacks_is_taken_from_the_other(
+    left: tuple[int, int], money: tuple[int, int]
+) -> None:
+    """Rule 10: 6 real and 2 bonus go back, and only real money may end below zero."""
+    story = Story()
+    story.book.purses["EUR"] = Purse(real=6, bonus=2)
+    story("bet", "b1", 8)
+    story("win", "w1", 8)
+    story.book.purses["EUR"] = Purse(real=left[0], bonus=left[1])
+    story("reverse_win", "x1", 8, refers_to="w1")
+    assert story.money == money
+
+
+def test_a_stake_of_nothing_needs_no_money() -> None:
+    """A free spin can be played below zero."""
+    story = Story()
+    story.book.purses["EUR"] = Purse(real=-5)
+    assert story("bet", "b1", 0).refusal is None
+    assert story("bet", "b2", 1).refusal == "insufficient_funds"
+
+
 def test_ids_may_be_shared_between_operations_where_the_provider_does_so() -> None:
     """The Bet Brothers send a refund under the id of its bet."""
     story = Story(ids_per_operation=True)
