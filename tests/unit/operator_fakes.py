@@ -1,4 +1,4 @@
-"""For tests of the operator API: a ledger in memory that follows the real rules, without a database."""
+"""For tests of the operator API: a ledger in memory that follows the real rules."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
@@ -19,9 +18,9 @@ NOW = datetime(2030, 1, 31, tzinfo=UTC)
 PROTECTED = [route for route in ROUTES if route.role is not None]
 
 
-def token(name: str, **fields: Any) -> OperatorToken:
+def token(name: str, expires: datetime | None = None) -> OperatorToken:
     """A viewer's token whose text is its name."""
-    return OperatorToken(**{"name": name, "role": "viewer", "token": Secret(name)} | fields)
+    return OperatorToken(name=name, role="viewer", token=Secret(name), expires=expires)
 
 
 def gate(*tokens: OperatorToken) -> Gate:

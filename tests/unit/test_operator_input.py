@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
@@ -78,7 +79,7 @@ async def test_an_amount_that_the_ledger_holds_exactly_is_taken(amount):
 async def test_a_chunked_body_is_limited_too():
     """Without a Content-Length the limit must hold while reading."""
 
-    async def chunks():
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" " * 1_000
 
@@ -90,7 +91,7 @@ async def test_a_chunked_body_is_limited_too():
 async def test_a_body_that_does_not_come_ends_the_call():
     """A stalled client must not hold a connection for ever."""
 
-    async def stalled():
+    async def stalled() -> AsyncIterator[bytes]:
         yield b"{"
         await asyncio.sleep(5)
         yield b"}"
@@ -130,6 +131,13 @@ async def test_ids_in_a_path_may_hold_any_character():
         await desk.post("/players", {"player_id": "a/b c\u00e9?#%", "currency": "EUR"})
         answer = await desk.get("/players/a%2Fb%20c%C3%A9%3F%23%25")
     assert answer.json["player_id"] == "a/b c\u00e9?#%"
+
+
+@pytest.mark.parametrize("player_id", ["%FF", "%ED%A0%80", "%", "..%2F..", "%2e%2e", "\u00e9"])
+async def test_a_path_that_is_no_text_is_no_fault_of_ours(player_id):
+    """Scanners send these all day; none of them may look like a bug."""
+    async with running() as desk:
+        assert (await desk.get(f"/players/{player_id}")).status in (400, 404)
 
 
 @pytest.mark.parametrize(

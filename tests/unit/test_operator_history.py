@@ -1,0 +1,127 @@
+"""What happened, over the operator API: events, the wallet at a moment, a transaction's fate."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.commands import Policy, RefundBet
+from tests.unit.operator_fakes import SLOTS, MemoryJournal, MemoryLedger, running
+
+
+def refund(transaction_id: str, bet: str) -> RefundBet:
+    """A refund as an adapter sends it whose provider reuses ids."""
+    return RefundBet(
+        player_id="p1",
+        integration=SLOTS,
+        operation="refund",
+        key=f"refund:{transaction_id}",
+        transaction_id=transaction_id,
+        original_key=f"bet:{bet}",
+        policy=Policy(),
+        round_id="round-1",
+        currency="EUR",
+    )
+
+
+def call(operation: str, transaction_id: str = "t1", integration: str = SLOTS) -> dict[str, str]:
+    """A row of the call journal."""
+    return {
+        "integration": integration,
+        "transaction_id": transaction_id,
+        "operation": operation,
+        "body": f"{operation}-body",
+    }
+
+
+async def test_events_come_page_by_page_until_next_is_null():
+    """A client that follows `next` sees every event exactly once, a full last page included."""
+    ledger = MemoryLedger()
+    async with running(ledger) as desk:
+        await desk.player(real="1", bonus="1")
+        pages = [(await desk.get("/players/p1/events?limit=2")).json]
+        while pages[-1]["next"] is not None:
+            path = f"/players/p1/events?limit=2&after={pages[-1]['next']}"
+            pages.append((await desk.get(path, role="viewer")).json)
+        beyond = await desk.get("/players/p1/events?after=4")
+    assert [[event["version"] for event in page["events"]] for page in pages] == [[1, 2], [3, 4]]
+    assert [page["next"] for page in pages] == [2, None]
+    assert beyond.json == {"events": [], "next": None}
+    assert [event["hash"] for page in pages for event in page["events"]] == [
+        link for _, _, link in ledger.history["p1"]
+    ]
+
+
+async def test_the_wallet_is_shown_as_it_stood_then():
+    """A dispute is about a moment."""
+    async with running() as desk:
+        await desk.player(real="1", bonus="2")
+        before = await desk.get("/players/p1/wallet?at=2030-01-31T11:00:00Z")
+        at_deposit = await desk.get("/players/p1/wallet?at=2030-01-31T13:00:02%2B01:00")
+        later = await desk.get("/players/p1/wallet?at=2031-01-01")
+        now = await desk.get("/players/p1/wallet", role="viewer")
+    assert before.json == {"at": "2030-01-31T11:00:00Z", "version": 0, "wallets": []}
+    assert (at_deposit.json["at"], at_deposit.json["version"]) == ("2030-01-31T12:00:02Z", 3)
+    assert at_deposit.json["wallets"][0]["total"] == "1.00"
+    assert later.json["wallets"][0]["total"] == "3.00"
+    assert now.json["wallets"] == later.json["wallets"]
+
+
+async def test_the_operators_movements_are_found_by_their_reference():
+    """One reference may stand for movements of several operations and players."""
+    async with running() as desk:
+        await desk.player("p1", real="5", bonus="5")
+        await desk.player("p2")
+        answer = await desk.get("/transactions/operator/first-p1", role="viewer")
+    found = answer.json["transactions"]
+    assert [(each["operation"], each["player_id"], each["round_id"]) for each in found] == [
+        ("deposit", "p1", None),
+        ("bonus", "p1", None),
+    ]
+    assert found[0]["event"]["real"] == "5.00"
+    assert [each["calls"] for each in found] == [[], []]
+
+
+async def test_a_tombstone_is_found_by_the_bets_id_and_by_the_refunds():
+    """The provider asks about the bet; all that the ledger has is its refund."""
+    ledger = MemoryLedger()
+    async with running(ledger) as desk:
+        await desk.player()
+        await ledger.execute(refund("t2", bet="t1"))
+        by_bet = await desk.get(f"/transactions/{SLOTS}/t1")
+        by_refund = await desk.get(f"/transactions/{SLOTS}/t2")
+    assert by_bet.json["transactions"] == by_refund.json["transactions"]
+    event = by_bet.json["transactions"][0]["event"]
+    assert (event["type"], event["transaction_id"]) == ("refund_tombstoned.v1", "t2")
+
+
+async def test_one_event_under_two_keys_is_shown_once():
+    """The Bet Brothers give a refund the id of its bet."""
+    ledger = MemoryLedger()
+    async with running(ledger) as desk:
+        await desk.player()
+        await ledger.execute(refund("t1", bet="t1"))
+        answer = await desk.get(f"/transactions/{SLOTS}/t1")
+    assert len(answer.json["transactions"]) == 1
+
+
+async def test_each_movement_shows_the_calls_of_its_operation_and_those_that_booked_nothing():
+    """A refused call under the same id is evidence too; another movement's calls are not its."""
+    journal = MemoryJournal(
+        [call("bonus"), call("deposit"), call("adjustment"), call("deposit", "t9"), call("x")]
+    )
+    for row in journal.rows:
+        row["integration"] = "operator"
+        row["transaction_id"] = row["transaction_id"].replace("t1", "first-p1")
+    async with running(journal=journal) as desk:
+        await desk.player(real="5", bonus="5")
+        answer = await desk.get("/transactions/operator/first-p1")
+    calls = [[row["operation"] for row in each["calls"]] for each in answer.json["transactions"]]
+    assert calls == [["deposit", "adjustment", "x"], ["bonus", "adjustment", "x"]]
+
+
+@pytest.mark.parametrize("path", [f"/transactions/{SLOTS}/t1", "/transactions/other/t1"])
+async def test_an_id_that_nothing_bears_is_not_found(path):
+    """Calls that were all refused booked nothing."""
+    async with running(journal=MemoryJournal([call("bet")])) as desk:
+        answer = await desk.get(path)
+    assert (answer.status, answer.code) == (404, "not_found")
