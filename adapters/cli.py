@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from adapters.command_line import DONE, INTERRUPTED, PROGRAM, WRONG, CommandError, complain
+from adapters.telemetry import configure_console
 
 COMMANDS: Mapping[str, str] = {
     "init": "adapters.cli_init",
@@ -46,6 +47,7 @@ def group() -> None:
 
     Exit codes: 0 done, 1 found a difference, 2 wrong usage or configuration.
     """
+    configure_console()
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ import click
 
 from adapters.command_line import config_option
 from adapters.settings import Settings
+from adapters.telemetry import configure_logging
 
 _SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -20,11 +21,14 @@ _SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 @config_option
 def command(settings: Settings) -> None:
     """Answer providers and the operator until SIGTERM or Ctrl-C."""
+    configure_logging()
     with _shared_metrics(settings.server.workers):
         # The metrics library looks at the environment once, when it is imported.
+        from adapters.database import one_line_errors  # noqa: PLC0415
         from adapters.server import serve  # noqa: PLC0415
 
-        serve(settings)
+        with one_line_errors():
+            serve(settings)
 
 
 @contextmanager

@@ -120,13 +120,21 @@ def _database_url(section: Section, key: str) -> Secret | None:
     if section.value(key, "") == "":
         return None
     url = section.database_url(key)
-    try:
-        conninfo_to_dict(url.reveal())
-    except ProgrammingError:
+    if not _is_database_url(url.reveal()):
         raise SettingsError(
-            f"{section.name(key)}: expected a PostgreSQL URL (postgresql://...)"
-        ) from None
+            f"{section.name(key)}: expected a PostgreSQL URL (postgresql://...),"
+            " special characters in its password percent-encoded"
+        )
     return url
+
+
+def _is_database_url(text: str) -> bool:
+    try:
+        port = str(conninfo_to_dict(text).get("port", ""))
+    except ProgrammingError:
+        return False
+    # A password with a slash in it is taken for host and port, and libpq would then print it.
+    return all(part.isdecimal() for part in port.split(",") if part)
 
 
 def _operator_tokens(root: Section) -> tuple[OperatorToken, ...]:

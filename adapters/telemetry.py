@@ -64,7 +64,7 @@ class LineWriter:
         self._lines: deque[bytes] = deque()
         self._lost = 0
         self._urgent = threading.Event()
-        self._closed = False
+        self.closed = False
         self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
         self._thread.start()
@@ -93,13 +93,13 @@ class LineWriter:
 
     def close(self) -> None:
         """Stop the thread and write the rest."""
-        self._closed = True
+        self.closed = True
         self._urgent.set()
         self._thread.join(timeout=5)
         self.flush()
 
     def _run(self) -> None:
-        while not self._closed:
+        while not self.closed:
             self._urgent.wait(self._flush_interval_s)
             self._urgent.clear()
             self.flush()
@@ -110,22 +110,24 @@ def render(level: str, fields: MutableMapping[str, Any]) -> bytes:
 
     A call's canonical line is written past structlog: ``writer.write(render("info", fields))``.
     """
-    if not REDACTED_NAMES.isdisjoint(fields):
-        fields = {key: REDACTED if key in REDACTED_NAMES else fields[key] for key in fields}
-    line = {"time": datetime.now(UTC), "level": level, **fields}
+    line = {"time": datetime.now(UTC), "level": level, **_redacted(fields)}
     try:
         return orjson.dumps(line, default=repr, option=_ORJSON)
     except TypeError:  # half a surrogate, an integer beyond 64 bits, a key that is no string
-        plain = {ascii(key)[1:-1]: ascii(value) for key, value in fields.items()}
+        plain = {ascii(key)[1:-1]: ascii(value) for key, value in _redacted(fields).items()}
         return orjson.dumps({"time": line["time"], "level": level, **plain}, option=_ORJSON)
 
 
 def configure_logging(descriptor: int = 2) -> LineWriter:
     """Send structlog's and the standard library's logs to ``descriptor`` as JSON lines.
 
-    To be called once, when the service starts. What is queued is written at exit.
+    Called again in the same process, it returns the writer there is. What is queued is written at
+    exit; a forked child must call it anew, for the thread is not copied.
     """
-    writer = LineWriter(descriptor)
+    known = _writers.get((os.getpid(), descriptor))
+    if known is not None and not known.closed:
+        return known
+    writer = _writers[os.getpid(), descriptor] = LineWriter(descriptor)
     atexit.register(writer.close)
     structlog.configure(
         processors=[_render_event],
@@ -138,10 +140,29 @@ def configure_logging(descriptor: int = 2) -> LineWriter:
     return writer
 
 
+def configure_console() -> None:
+    """Send logs to standard error, for people: a command's result is on standard output."""
+    structlog.configure(
+        processors=[
+            _redact,
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
 def get_logger(**fields: Any) -> FilteringBoundLogger:
     """A logger whose lines all carry ``fields``; made after `configure_logging`."""
     logger: FilteringBoundLogger = structlog.get_logger().bind(**fields)
     return logger
+
+
+_writers: dict[tuple[int, int], LineWriter] = {}
 
 
 class _Sink:
@@ -181,6 +202,18 @@ def _render_event(_logger: WrappedLogger, level: str, fields: MutableMapping[str
         if error is not None:
             fields["exception"] = "".join(format_exception(error))
     return render(level, fields)
+
+
+def _redact(
+    _logger: WrappedLogger, _level: str, fields: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    return _redacted(fields)
+
+
+def _redacted(fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if REDACTED_NAMES.isdisjoint(fields):
+        return fields
+    return {key: REDACTED if key in REDACTED_NAMES else fields[key] for key in fields}
 
 
 def _exception(exc_info: object) -> BaseException | None:

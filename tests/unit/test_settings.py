@@ -225,7 +225,17 @@ BAD = [
     ),
     (
         '[database]\nurl = "mysql://u:hidden@h/d"',
-        "database.url: expected a PostgreSQL URL (postgresql://...)",
+        (
+            "database.url: expected a PostgreSQL URL (postgresql://...),"
+            " special characters in its password percent-encoded"
+        ),
+    ),
+    (
+        '[database]\nurl = "postgresql://app:half/hidden@db/ledger"',
+        (
+            "database.url: expected a PostgreSQL URL (postgresql://...),"
+            " special characters in its password percent-encoded"
+        ),
     ),
     ("[database]\nurl = 1", "database.url: expected a string that is not empty, got a number"),
     (

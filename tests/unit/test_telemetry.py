@@ -17,7 +17,14 @@ import structlog
 
 from adapters.keys import Secret
 from adapters.metrics import Metrics
-from adapters.telemetry import REDACTED, LineWriter, configure_logging, get_logger, render
+from adapters.telemetry import (
+    REDACTED,
+    LineWriter,
+    configure_console,
+    configure_logging,
+    get_logger,
+    render,
+)
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -127,6 +134,30 @@ def test_a_line_is_written_whatever_it_holds(fields):
     """A provider's odd text in a log call must never break the call itself."""
     line = json.loads(render("info", {"event": "odd", **fields}))
     assert "odd" in line["event"]
+
+
+def test_the_writer_is_made_once_in_a_process(pipe, logs):
+    """The command line and the server both ask for it; lines must keep one order."""
+    writer = configure_logging(pipe[1])
+    assert configure_logging(pipe[1]) is writer
+    writer.close()
+    again = configure_logging(pipe[1])
+    assert again is not writer
+    again.close()
+
+
+def test_a_commands_logs_are_readable_and_leave_its_output_alone(capsys):
+    """What a command prints may be read by another program; its log goes to people."""
+    try:
+        configure_console()
+        get_logger().info("migration_applied", number=3, token=CANARY)
+    finally:
+        structlog.reset_defaults()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "migration_applied" in err
+    assert "number=3" in err
+    assert CANARY not in err
 
 
 def test_an_informal_line_waits_and_a_warning_does_not(pipe):
