@@ -1,0 +1,148 @@
+"""The folded state: bounded, and the same whatever fell out and was read back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ledger.commands import CloseSession
+from ledger.player import (
+    CLOSED_ROUNDS_MAX,
+    OPEN_ROUNDS_MAX,
+    SESSIONS_MAX,
+    Losses,
+    Player,
+    fold_round,
+    readmit,
+    round_key,
+)
+from tests.unit.rules.world import START, World, code, moved, replay
+
+
+def _world() -> World:
+    return World().given(real=10_000)
+
+
+def test_open_rounds_are_bounded_and_still_counted():
+    """A provider that never closes its rounds must not fill the memory."""
+    world = _world()
+    for number in range(OPEN_ROUNDS_MAX + 20):
+        world.bet(f"b{number}", 1, round_id=f"r{number}")
+    player = world.player()
+    assert len(player.rounds) == OPEN_ROUNDS_MAX
+    assert player.open_rounds == OPEN_ROUNDS_MAX + 20
+    assert player.round("a", "r0") is None
+
+
+def test_closed_rounds_are_bounded():
+    """The last hundred answer late calls at once; older ones are read back."""
+    world = _world()
+    for number in range(CLOSED_ROUNDS_MAX + 5):
+        world.bet(f"b{number}", 1, round_id=f"r{number}", closes_round=True)
+    player = world.player()
+    assert len(player.closed_rounds) == CLOSED_ROUNDS_MAX
+    assert (player.rounds, player.open_rounds) == ({}, 0)
+    assert player.round("a", "r4") is None
+    assert player.round("a", "r5") is not None
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_round_beyond_the_bounds_is_read_back_when_it_is_named(closed):
+    """A refund may come for a bet that fell out of memory long ago."""
+    world = _world()
+    count = max(OPEN_ROUNDS_MAX, CLOSED_ROUNDS_MAX) + 5
+    for number in range(count):
+        world.bet(f"b{number}", 3, round_id=f"r{number}", closes_round=closed)
+    assert world.player().round("a", "r0") is None
+    assert moved(world.refund("f", "b0", round_id=None)) == (3, 0)
+    assert code(world.refund("f2", "b0")) == "refund_repeated"
+    assert code(world.bet("late", 1, round_id="r1")) == ("round_closed" if closed else "bet_placed")
+    assert code(world.win("w", 1, round_id="r2")) == ("round_closed" if closed else "win_credited")
+    assert world.player().open_rounds == (0 if closed else count)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_rounds_read_back_obey_the_bounds(closed):
+    """A provider that asks for old rounds one by one must not fill the memory either."""
+    world = _world()
+    most = CLOSED_ROUNDS_MAX if closed else OPEN_ROUNDS_MAX
+    for number in range(2 * most):
+        world.bet(f"b{number}", 1, round_id=f"r{number}", closes_round=closed)
+    for number in range(most):
+        world.refund(f"f{number}", f"b{number}")
+    player = world.player()
+    assert len(player.closed_rounds if closed else player.rounds) == most
+    assert player.wallets == replay("p1", world.history["p1"]).wallets
+
+
+def test_a_round_that_was_closed_out_of_memory_closes_in_the_count_only():
+    """Replaying a history without reading rounds back gives the same number of open ones."""
+    world = _world()
+    for number in range(OPEN_ROUNDS_MAX + 1):
+        world.bet(f"b{number}", 1, round_id=f"r{number}")
+    world.win("w", 5, round_id="r0", closes_round=True)
+    folded = replay("p1", world.history["p1"])
+    assert folded.round("a", "r0") is None
+    assert folded.open_rounds == world.player().open_rounds == OPEN_ROUNDS_MAX
+
+
+def test_a_round_folded_on_its_own_is_the_round_in_memory():
+    """What is read back must be exactly what fell out."""
+    world = World().given(real=5, bonus=20)
+    world.bet("b1", 3)
+    world.bet("b2", 7)
+    world.win("w1", 4)
+    world.refund("late", "never-came")
+    world.reverse("v1", "w1")
+    world.refund("f1", "b2")
+    world.win("w2", 9, closes_round=True)
+    live = world.player().round("a", "r1")
+    assert live is not None
+    assert fold_round("p1", world.history["p1"][4:]) == live
+    again = readmit(Player("p1"), live)
+    assert again.closed_rounds == {round_key("a", "r1"): live}
+    assert again.version == 0
+
+
+def test_no_events_fold_into_no_round():
+    """A round that nobody opened is absent, not empty."""
+    assert fold_round("p1", []) is None
+
+
+def test_beyond_the_bound_closed_sessions_go_first_then_the_least_used():
+    """The session somebody plays in is kept, however long ago it was opened."""
+    world = _world()
+    for number in range(2, SESSIONS_MAX + 1):
+        world.after(seconds=1).open_session(f"s{number}")
+    world.execute(CloseSession(player_id="p1", session="s9"))
+    world.after(seconds=1).bet("b1", 1, session="s1")
+    world.after(seconds=1).open_session("x1")
+    assert "s9" not in world.player().sessions
+    world.after(seconds=1).open_session("x2")
+    kept = world.player().sessions
+    assert len(kept) == SESSIONS_MAX
+    assert "s1" in kept
+    assert "s2" not in kept
+    assert code(world.bet("b2", 1, session="s1", round_id="r2")) == "bet_placed"
+    assert code(world.bet("b3", 1, session="s2")) == "session_expired"
+    assert code(world.win("w1", 1, session="s2")) == "win_credited"
+
+
+def test_losses_start_anew_with_each_period():
+    """Day, week from Monday and month, in UTC."""
+    sunday = datetime(2026, 5, 31, 23, 59, 59, tzinfo=UTC)
+    monday = sunday + timedelta(seconds=1)
+    losses = Losses().add(sunday - timedelta(days=1), 5).add(sunday, 2)
+    assert (losses.day_net, losses.week_net, losses.month_net) == (2, 7, 7)
+    after = losses.at(monday)
+    assert (after.day_net, after.week_net, after.month_net) == (0, 0, 0)
+    assert losses.add(sunday, -9).month_net == -2
+
+
+def test_a_year_is_no_month():
+    """The same month of another year is another month."""
+    march = START
+    losses = Losses().add(march, 5)
+    assert losses.at(march.replace(year=2027)).month_net == 0
+    assert losses.at(march.replace(day=31)).month_net == 5
