@@ -1,0 +1,40 @@
+"""`wallet-ledger init` on a real PostgreSQL: what it creates, refuses and says."""
+
+import pytest
+
+from adapters import cli
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """A configuration file with an embedded database of its own, by number of partitions."""
+
+    def write(partitions: int) -> str:
+        file = tmp_path / "wallet-ledger.toml"
+        file.write_text(f'[database]\ndata_dir = "postgres"\npartitions = {partitions}\n')
+        return str(file)
+
+    return write
+
+
+def test_init_may_be_repeated_but_never_changes_the_number_of_partitions(configured, capsys):
+    """Deployments run it every time; another number would look for players where they are not."""
+    assert cli.run(["init", "--config", configured(2)]) == 0
+    assert cli.run(["init", "--config", configured(2)]) == 0
+    assert capsys.readouterr().out == "the ledger is ready: partitions 2\n" * 2
+    assert cli.run(["init", "--config", configured(3)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1].startswith("wallet-ledger: database: the database has 2 partition")
+
+
+def test_a_database_that_is_not_there_is_said_in_one_line_without_its_password(tmp_path, capsys):
+    """The first start in a new place fails here more often than anywhere else."""
+    file = tmp_path / "wallet-ledger.toml"
+    file.write_text('[database]\nurl = "postgresql://app:canary-pw@127.0.0.1:1/ledger"\n')
+    file.chmod(0o600)
+    assert cli.run(["init", "--config", str(file)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("wallet-ledger: database: connection failed")
+    assert err.count("\n") == 1
+    assert "canary-pw" not in err
