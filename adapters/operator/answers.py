@@ -5,7 +5,8 @@ Amounts are exact decimal strings in main units, with the currency's ISO digits 
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -107,6 +108,25 @@ class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
     next: int | None
 
 
+class CallView(msgspec.Struct, frozen=True, kw_only=True):
+    """A provider's call as it came and as it was answered, without tokens and signatures."""
+
+    received_at: datetime
+    operation: str
+    method: str
+    path: str
+    query: str
+    body: str
+    status: int
+    answer: str
+    outcome: Annotated[str, Meta(description="ok, replayed or the refusal.")]
+    player_id: str | None
+    duration_us: int
+    remote: str | None
+    key_id: str | None
+    trace_id: str | None
+
+
 class TransactionView(msgspec.Struct, frozen=True, kw_only=True):
     """A movement that bears the id, and the provider's calls that carried it."""
 
@@ -114,7 +134,7 @@ class TransactionView(msgspec.Struct, frozen=True, kw_only=True):
     player_id: str
     round_id: str | None
     event: EventView
-    calls: list[dict[str, Any]]
+    calls: list[CallView]
 
 
 class TransactionsView(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,3 +193,12 @@ def _currency_limits(currencies: Currencies, code: str, limits: Limits) -> Curre
             for name, value in msgspec.structs.asdict(limits).items()
         },
     )
+
+
+def call_view(row: Mapping[str, Any]) -> CallView:
+    """A row of the call journal."""
+    fields = {name: row[name] for name in CallView.__struct_fields__}
+    fields["received_at"] = row["received_at"].astimezone(UTC)
+    for name in ("body", "answer"):
+        fields[name] = row[name].decode(errors="backslashreplace")
+    return CallView(**fields)

@@ -19,7 +19,7 @@ from psycopg import OperationalError
 from adapters.operator.auth import Gate
 from adapters.operator.openapi import PREFIX
 from adapters.operator.parsing import read_input, read_path
-from adapters.operator.ports import Journal, KeyNames, Ledger
+from adapters.operator.ports import Journal, Ledger, key_names
 from adapters.operator.problems import ProblemFound, problem_response
 from adapters.operator.route import Api, ApiCall, Reply, Route
 from adapters.operator.routes import ROUTES
@@ -39,11 +39,15 @@ def setup(
     app: web.Application,
     ledger: Ledger,
     settings: Settings,
-    providers: Mapping[str, KeyNames],
+    providers: Mapping[str, object],
     journal: Journal,
 ) -> None:
-    """Mount every call of the operator API under ``/api``."""
-    api = Api(ledger=ledger, settings=settings, providers=providers, journal=journal)
+    """Mount every call of the operator API under ``/api``.
+
+    ``providers`` are the integrations' adapters by name.
+    """
+    keys_of = {name: key_names(provider) for name, provider in providers.items()}
+    api = Api(ledger=ledger, settings=settings, keys_of=keys_of, journal=journal)
     gate = Gate(settings.operator_tokens)
     mounted = web.Application(middlewares=[_logged(settings), _problems])
     for route in ROUTES:

@@ -7,10 +7,12 @@ from typing import Any
 
 from adapters.operator import movements
 from adapters.operator.answers import (
+    CallView,
     EventsPage,
     TransactionsView,
     TransactionView,
     WalletsAt,
+    call_view,
     wallet_views,
 )
 from adapters.operator.auth import utc_now
@@ -54,7 +56,7 @@ async def get_transactions(api: Api, call: ApiCall, _: Nothing) -> Reply:
     views = await _movements(api, integration, _keys(api, integration, transaction_id))
     if not views:
         raise ProblemFound("not_found", "no movement bears this id")
-    calls = await api.journal.calls(integration, transaction_id)
+    calls = [call_view(row) for row in await api.journal.calls(integration, transaction_id)]
     operations = {view.operation for _, view in views}
     transactions = [
         TransactionView(
@@ -72,10 +74,10 @@ async def get_transactions(api: Api, call: ApiCall, _: Nothing) -> Reply:
 def _keys(api: Api, integration: str, transaction_id: str) -> Sequence[str]:
     if integration == OPERATOR:
         return movements.keys_of(transaction_id)
-    provider = api.providers.get(integration)
-    if provider is None:
+    keys_of = api.keys_of.get(integration)
+    if keys_of is None:
         raise ProblemFound("not_found", "no such integration")
-    return provider.keys_of(transaction_id)
+    return keys_of(transaction_id)
 
 
 async def _movements(
@@ -95,12 +97,10 @@ async def _movements(
     return [(player_id, view) for (player_id, _), view in views.items()]
 
 
-def _calls_about(
-    operation: str, operations: set[str], calls: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _calls_about(operation: str, operations: set[str], calls: Sequence[CallView]) -> list[CallView]:
     """The calls of that operation, and those of an operation of which nothing was booked."""
     others = operations - {operation}
-    return [call for call in calls if call.get("operation") not in others]
+    return [call for call in calls if call.operation not in others]
 
 
 ROUTES: tuple[Route[Any], ...] = (

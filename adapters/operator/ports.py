@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from importlib import import_module
+from typing import Any, Protocol, TypeAlias
 
 from ledger.commands import Command, SetGame
 from ledger.events import Event
@@ -57,9 +58,11 @@ class Journal(Protocol):
         ...
 
 
-class KeyNames(Protocol):
-    """What a provider's adapter knows of its keys."""
+KeyNames: TypeAlias = Callable[[str], Sequence[str]]
+"""Every idempotency key under which a provider's transaction id may have been booked."""
 
-    def keys_of(self, transaction_id: str) -> Sequence[str]:
-        """Every idempotency key under which the provider's id may have been booked."""
-        ...
+
+def key_names(provider: object) -> KeyNames:
+    """The `keys_of` of the module that speaks the provider's protocol."""
+    keys_of: KeyNames = import_module(type(provider).__module__).keys_of
+    return keys_of

@@ -24,7 +24,8 @@ class Api:
 
     ledger: Ledger
     settings: Settings
-    providers: Mapping[str, KeyNames]
+    keys_of: Mapping[str, KeyNames]
+    """By integration."""
     journal: Journal
 
     def unit(self, code: str) -> Currency:

@@ -210,12 +210,13 @@ class MemoryJournal:
         ]
 
 
-class SlotsKeys:
-    """An adapter whose provider reuses ids across operations."""
+class SlotsAdapter:
+    """An adapter; its keys are named by its module, which is this one."""
 
-    def keys_of(self, transaction_id: str) -> Sequence[str]:
-        """One key an operation."""
-        return [f"{operation}:{transaction_id}" for operation in ("bet", "win", "refund")]
+
+def keys_of(transaction_id: str) -> Sequence[str]:
+    """The keys of a provider who reuses ids: one an operation."""
+    return [f"{operation}:{transaction_id}" for operation in ("bet", "win", "refund")]
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,7 @@ async def running(
     undocumented: list[str] = []
     app = web.Application(middlewares=[_watch(undocumented)])
     operator.setup(
-        app, ledger or MemoryLedger(), settings, {SLOTS: SlotsKeys()}, journal or MemoryJournal()
+        app, ledger or MemoryLedger(), settings, {SLOTS: SlotsAdapter()}, journal or MemoryJournal()
     )
     async with TestClient(TestServer(app)) as client:
         yield Desk(client)

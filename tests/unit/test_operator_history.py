@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+from importlib import import_module
+from typing import Any
+
 import pytest
 
+from adapters.operator.ports import key_names
 from ledger.commands import Policy, RefundBet
 from tests.unit.operator_fakes import SLOTS, MemoryJournal, MemoryLedger, running
 
@@ -23,13 +28,27 @@ def refund(transaction_id: str, bet: str) -> RefundBet:
     )
 
 
-def call(operation: str, transaction_id: str = "t1", integration: str = SLOTS) -> dict[str, str]:
+def call(operation: str, transaction_id: str, integration: str = "operator") -> dict[str, Any]:
     """A row of the call journal."""
     return {
+        "id": 1,
+        "received_at": datetime(2030, 1, 31, 13, tzinfo=timezone(timedelta(hours=1))),
         "integration": integration,
-        "transaction_id": transaction_id,
         "operation": operation,
-        "body": f"{operation}-body",
+        "method": "POST",
+        "path": "/wallet",
+        "query": "",
+        "body": b'{"token": "[redacted]"}',
+        "status": 200,
+        "answer": b"\xff",
+        "outcome": "ok",
+        "player_id": "p1",
+        "transaction_id": transaction_id,
+        "duration_us": 700,
+        "remote": "192.0.2.1",
+        "key_id": "ab12",
+        "worker": None,
+        "trace_id": "trace-1",
     }
 
 
@@ -106,12 +125,9 @@ async def test_one_event_under_two_keys_is_shown_once():
 
 async def test_each_movement_shows_the_calls_of_its_operation_and_those_that_booked_nothing():
     """A refused call under the same id is evidence too; another movement's calls are not its."""
-    journal = MemoryJournal(
-        [call("bonus"), call("deposit"), call("adjustment"), call("deposit", "t9"), call("x")]
-    )
-    for row in journal.rows:
-        row["integration"] = "operator"
-        row["transaction_id"] = row["transaction_id"].replace("t1", "first-p1")
+    operations = ("bonus", "deposit", "adjustment", "x")
+    journal = MemoryJournal([call(operation, "first-p1") for operation in operations])
+    journal.rows += [call("deposit", "another"), call("deposit", "first-p1", "slots")]
     async with running(journal=journal) as desk:
         await desk.player(real="5", bonus="5")
         answer = await desk.get("/transactions/operator/first-p1")
@@ -119,9 +135,35 @@ async def test_each_movement_shows_the_calls_of_its_operation_and_those_that_boo
     assert calls == [["deposit", "adjustment", "x"], ["bonus", "adjustment", "x"]]
 
 
+async def test_a_call_is_shown_as_text_in_utc():
+    """Evidence is read by people; bytes that are no text are shown all the same."""
+    journal = MemoryJournal([call("deposit", "first-p1")])
+    async with running(journal=journal) as desk:
+        await desk.player(real="5")
+        answer = await desk.get("/transactions/operator/first-p1")
+    (shown,) = answer.json["transactions"][0]["calls"]
+    assert shown["received_at"] == "2030-01-31T12:00:00Z"
+    assert (shown["body"], shown["answer"]) == ('{"token": "[redacted]"}', "\\xff")
+    assert (shown["status"], shown["outcome"], shown["remote"]) == (200, "ok", "192.0.2.1")
+
+
 @pytest.mark.parametrize("path", [f"/transactions/{SLOTS}/t1", "/transactions/other/t1"])
 async def test_an_id_that_nothing_bears_is_not_found(path):
     """Calls that were all refused booked nothing."""
-    async with running(journal=MemoryJournal([call("bet")])) as desk:
+    async with running(journal=MemoryJournal([call("bet", "t1", SLOTS)])) as desk:
         answer = await desk.get(path)
     assert (answer.status, answer.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize("protocol", ["betbrothers", "marbles", "gpas", "fizzybubbly"])
+def test_every_protocol_names_its_keys(protocol):
+    """A transaction is looked up by the provider's own id, whatever the adapter made of it."""
+    module = import_module(f"adapters.providers.{protocol}")
+    (adapter,) = (
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type) and kind.__module__ == module.__name__ and hasattr(kind, "verify")
+    )
+    keys = key_names(object.__new__(adapter))("t1")
+    assert keys
+    assert all(key.endswith("t1") for key in keys)
