@@ -350,8 +350,10 @@ def _recall_original(player: Player, command: GameCommand, key: str, known: Know
     found = known.transaction(original)
     if found is None or found.player_id != player.player_id:
         return None
-    if not isinstance(found.event, BetPlaced | WinCredited):
-        return None
+    if not isinstance(found.event, BetPlaced | WinCredited) or (
+        isinstance(command, CreditWin) and not isinstance(found.event, BetPlaced)
+    ):
+        return None  # no command ever needs two rounds: they could push each other out of memory
     assert found.event.round_id is not None
     return _recall_round(player, command.integration, found.event.round_id, known)
 
