@@ -5,6 +5,8 @@ import sys
 from contextlib import ExitStack
 from time import strftime
 
+import structlog
+
 from tests.bench import report
 from tests.bench.databases import Postgres, running_postgres
 from tests.bench.measures import Figure, Sample, Scenario, medians
@@ -80,6 +82,8 @@ def _load() -> str:
 def main() -> int:
     """Run the suite; 0 done, 1 a figure cannot be trusted, 130 interrupted."""
     options = parse()
+    # the report is what standard output holds: PostgreSQL's keeper logs beside it
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         with stopped_by_signals():
             run(options)

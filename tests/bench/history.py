@@ -144,7 +144,7 @@ def _cold(milliseconds: float) -> bool:
 def _order(service: Service, shares: Sequence[tuple[Seat, int]], seed: int) -> bytes:
     return json.dumps(
         {
-            "url": service.postgres.url(service.database),
+            "url": service.postgres.service_url(service.database),
             "partitions": service.shape.partitions,
             "shares": [[seat.player_id, seat.session_token, bets] for seat, bets in shares],
             "seed": seed,

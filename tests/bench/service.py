@@ -114,7 +114,8 @@ class Service:
         tables = {
             "server": {"host": "127.0.0.1", "port": self.port, "workers": self.shape.workers},
             "database": {
-                "url": self.postgres.url(self.database),
+                "url": self.postgres.service_url(self.database),
+                "migrate_url": self.postgres.url(self.database),
                 "partitions": self.shape.partitions,
             },
             "integrations.betbrothers": {
