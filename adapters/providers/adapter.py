@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from adapters.providers.protocol import RefusedCall
+from adapters.providers.protocol import Call, RefusedCall
 from adapters.settings import IntegrationSettings
-from ledger.commands import Command
+from ledger.commands import Command, MoneyCommand
 from ledger.events import Event, Movement
 from ledger.money import LEDGER_DIGITS, Currency
 from ledger.player import Wallet
@@ -37,6 +37,15 @@ class Adapter(Generic[SettingsT]):
         outcome = await self.ledger.execute(command)
         if isinstance(outcome, Refused):
             raise RefusedCall(outcome.refusal, outcome.detail)
+        return outcome
+
+    async def book(self, call: Call, command: MoneyCommand) -> Accepted:
+        """As `execute`, for a command that moves money; notes on the call whether it is a replay.
+
+        A late bet that its tombstone answers (rule 8) comes for the first time, and is none.
+        """
+        outcome = await self.execute(command)
+        call.replayed = outcome.replayed and booked(outcome).key == command.key
         return outcome
 
     async def session(self, token: str) -> SessionRow:

@@ -113,7 +113,7 @@ class BetBrothersProvider(Adapter[BetBrothers]):
         transfer = payload.section("provider_transfer_data")
         call.transaction_id = transfer.identifier("transaction_id")
         common = self._common(call, body, payload, transfer)
-        outcome = await self.execute(_COMMANDS[call.operation](common, transfer))
+        outcome = await self.book(call, _COMMANDS[call.operation](common, transfer))
         movement = booked(outcome)
         balance = to_subunits(self.balance(outcome), self.unit(movement.currency))
         return orjson.dumps(

@@ -126,7 +126,8 @@ class MarblesProvider(Adapter[Marbles]):
         body.section("meta")
         if "free_spin" in common["tags"] and amount:
             malformed(FREE_BET_WITH_STAKE)
-        return await self._move(body, PlaceBet(**common, currency=currency, amount=amount))
+        command = PlaceBet(**common, currency=currency, amount=amount)
+        return await self._move(call, body, command)
 
     async def _win(self, call: Call) -> Reply:
         body = _read(call)
@@ -138,7 +139,7 @@ class MarblesProvider(Adapter[Marbles]):
             bet_key=body.identifier("referenceTransactionId"),
             closes_round=body.flag("roundClosed"),
         )
-        return await self._move(body, command)
+        return await self._move(call, body, command)
 
     async def _rollback(self, call: Call) -> Reply:
         body = _read(call)
@@ -148,14 +149,14 @@ class MarblesProvider(Adapter[Marbles]):
             closes_round=body.flag("roundClosed"),
         )
         try:
-            return await self._move(body, command)
+            return await self._move(call, body, command)
         except RefusedCall as refusal:
             if refusal.refused.refusal is not Refusal.ORIGINAL_NOT_FOUND:
                 raise
         return await self._unmoved(body, command)
 
-    async def _move(self, body: Fields, command: MoneyCommand) -> Reply:
-        outcome = await self.execute(command)
+    async def _move(self, call: Call, body: Fields, command: MoneyCommand) -> Reply:
+        outcome = await self.book(call, command)
         return self._success(body, booked(outcome).currency, self.balance(outcome))
 
     async def _unmoved(self, body: Fields, command: RefundBet) -> Reply:

@@ -236,11 +236,10 @@ async def test_subunits_follow_the_currency(code: str, wire: int, units: int) ->
 async def test_a_replay_answers_the_balance_that_was_chosen(choice: str, shown: int) -> None:
     """Some providers want the first answer again, some want today's balance."""
     now = accepted(real=77 * CENT)
-    first = accepted(real=10 * CENT, player=now.player, replayed=True)
-    _, body = read(
-        await answer(provider(FakeLedger([first]), replay_balance=choice), signed(money("bet")))
-    )
-    assert body["balance"] == shown
+    first = accepted(key="bet:t-1", real=10 * CENT, player=now.player, replayed=True)
+    made = signed(money("bet"))
+    _, body = read(await answer(provider(FakeLedger([first]), replay_balance=choice), made))
+    assert (body["balance"], made.replayed) == (shown, True)
 
 
 async def test_a_negative_balance_is_shown_as_it_is() -> None:
