@@ -1,0 +1,314 @@
+"""GPAS: REST calls on a wallet session that we open, decimals, a SHA-1 over body or query.
+
+On calls with a body the query is not signed. So the wallet session alone says whose money moves,
+and in which currency.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from adapters.providers.adapter import Adapter, booked
+from adapters.providers.payload import Fields, malformed, parse_object
+from adapters.providers.protocol import Call, RefusedCall, Reply, Route
+from adapters.providers.signatures import same_text, verify_sha1
+from adapters.settings import Gpas
+from ledger.commands import (
+    CloseSession,
+    CreditWin,
+    MoneyCommand,
+    OpenSession,
+    PlaceBet,
+    ReadBalance,
+    RollbackMovement,
+)
+from ledger.events import SessionOpened
+from ledger.money import (
+    Currency,
+    MalformedAmount,
+    floor_decimal_string,
+    from_decimal,
+    to_subunits,
+)
+from ledger.player import Wallet
+from ledger.refusals import Refusal, Refused
+from ledger.service import token_hash
+from ledger.store import SessionRow
+
+ERRORS: Final[Mapping[Refusal, tuple[int, int, str]]] = {
+    Refusal.INVALID_SIGNATURE: (400, 1006, "SIGNATURE_FAILED"),
+    Refusal.MALFORMED_REQUEST: (400, 1010, "VALIDATION_ERROR"),
+    Refusal.DUPLICATE_CONFLICT: (400, 1003, "DUPLICATE_TX_ID"),
+    Refusal.ALREADY_REVERSED: (400, 1010, "TX_ROLLED_BACK"),
+    Refusal.UNKNOWN_PLAYER: (400, 1005, "INVALID_WALLET_ID"),
+    Refusal.UNKNOWN_SESSION: (400, 1004, "INVALID_WALLET_SESSION"),
+    Refusal.SESSION_EXPIRED: (400, 1004, "INVALID_WALLET_SESSION"),
+    Refusal.CURRENCY_MISMATCH: (400, 1010, "CURRENCY_ERROR"),
+    Refusal.PLAYER_BLOCKED: (400, 1008, "USER_BLOCKED"),
+    Refusal.GAME_DISABLED: (400, 1009, "INVALID_GAME_ID"),
+    Refusal.LIMIT_EXCEEDED: (400, 1010, "LIMIT_EXCEEDED"),
+    Refusal.REALITY_CHECK_DUE: (400, 1010, "REALITY_CHECK"),
+    Refusal.ROUND_CLOSED: (400, 1010, "ROUND_CLOSED"),
+    Refusal.ORIGINAL_NOT_FOUND: (400, 1002, "INVALID_TX_ID"),
+    Refusal.ORIGINAL_REVERSED: (400, 1010, "TX_ROLLED_BACK"),
+    Refusal.ORIGINAL_SETTLED: (400, 1010, "TX_SETTLED"),
+    Refusal.INSUFFICIENT_FUNDS: (400, 1007, "INSUFFICIENT_FUNDS"),
+    Refusal.UNAVAILABLE: (500, 1001, "SYSTEM_ERROR"),
+    Refusal.INTERNAL: (500, 1001, "SYSTEM_ERROR"),
+}
+"""HTTP status, code and type."""
+
+UNBOUND_WIN: Final = "unbound_win"
+"""The exception listed where a credit names neither a bet nor a round."""
+
+QUERY_FIELDS_MAX: Final = 32
+"""More parameters than these are malformed; the vendor sends two."""
+
+_DECIMAL: Final = re.compile(r"[0-9]{1,64}(\.[0-9]{1,64})?")
+_MOVEMENTS: Final = "/movements/"
+_TYPE_CODES: Final = {"debit": "GAME_DEBIT", "credit": "GAME_CREDIT"}
+
+
+def keys_of(transaction_id: str) -> tuple[str, ...]:
+    """Every idempotency key that may bear the provider's id: it is unique over all operations."""
+    return (transaction_id,)
+
+
+class GpasProvider(Adapter[Gpas]):
+    """An integration of GPAS."""
+
+    TOKEN_FIELDS: ClassVar[Sequence[str]] = ("walletSessionId", "id")
+
+    def routes(self) -> Sequence[Route]:
+        """The calls; the vendor's page names two paths for the balance."""
+        return (
+            Route("POST", "/sessions", "open_session", self._open_session),
+            Route("PATCH", "/sessions/close", "close_session", self._close_session),
+            Route("GET", "/wallets/balance", "balance", self._balance),
+            Route("GET", "/wallets/my/balance", "balance", self._balance),
+            Route("POST", "/movements/debit", "debit", self._debit),
+            Route("POST", "/movements/credit", "credit", self._credit),
+            Route("PATCH", "/movements/rollback", "rollback", self._rollback),
+        )
+
+    def verify(self, call: Call) -> None:
+        """Check x-parent-system-id, and x-signature over body or query. Raises `RefusedCall`."""
+        known = same_text(self.settings.parent_system_id, call.headers.get("x-parent-system-id"))
+        signed = call.body if call.path.startswith(_MOVEMENTS) else call.query.encode()
+        key_id = verify_sha1(self.settings.secrets, call.headers.get("x-signature"), signed)
+        if not known:
+            raise RefusedCall(Refusal.INVALID_SIGNATURE, "x-parent-system-id missing or wrong")
+        call.key_id = key_id
+
+    def refuse(self, call: Call, refused: Refused) -> Reply:  # noqa: ARG002 - the port's signature
+        """Code, type and message."""
+        status, code, kind = ERRORS[refused.refusal]
+        message = refused.detail or refused.refusal.value
+        return Reply(status, orjson.dumps({"code": code, "type": kind, "message": message}))
+
+    async def _open_session(self, call: Call) -> Reply:
+        """Open a wallet session from a launch session; the same token again opens another."""
+        call.player_id = wallet_id = _query(call).identifier("walletId")
+        launch = await self.session(_bearer(call))
+        if launch.parent_hash is not None:
+            raise RefusedCall(Refusal.UNKNOWN_SESSION, "not a launch token")
+        if launch.player_id != wallet_id:
+            raise RefusedCall(Refusal.UNKNOWN_PLAYER, "the launch token is another wallet's")
+        token = self.ledger.mint_token(wallet_id)
+        command = OpenSession(
+            player_id=wallet_id,
+            session=token_hash(token),
+            integration=self.name,
+            game=launch.game,
+            currency=launch.currency,
+            parent=launch.token_hash.hex(),
+            policy=self.settings.policy,
+        )
+        opened = (await self.execute(command)).event
+        assert isinstance(opened, SessionOpened)
+        created = opened.recorded_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        answer = {"id": token, "walletId": wallet_id, "created": created, "status": "OPEN"}
+        return Reply(200, orjson.dumps(answer))
+
+    async def _close_session(self, call: Call) -> Reply:
+        session = await self._wallet_session(call, "id")
+        command = CloseSession(
+            player_id=session.player_id,
+            session=session.token_hash.hex(),
+            integration=self.name,
+            strict=True,
+        )
+        await self.execute(command)
+        return Reply(200, b"")
+
+    async def _balance(self, call: Call) -> Reply:
+        session = await self._wallet_session(call, "walletSessionId")
+        command = ReadBalance(
+            player_id=session.player_id,
+            integration=self.name,
+            session=session.token_hash.hex(),
+            policy=self.settings.policy,
+        )
+        wallet = (await self.execute(command)).player.wallets[session.currency]
+        answer = {"code": "REAL"} | _summary(wallet, self.unit(session.currency))
+        return Reply(200, orjson.dumps(answer))
+
+    async def _debit(self, call: Call) -> Reply:
+        body, tags = _read(call)
+        value = _value(call, body)
+        round_id = tags.optional_identifier("roundid")
+        common = await self._common(call, body, tags)
+        command = PlaceBet(
+            **common,
+            amount=self._units(value, common["currency"]),
+            round_id=round_id or common["key"],
+        )
+        return await self._move(call, command)
+
+    async def _credit(self, call: Call) -> Reply:
+        body, tags = _read(call)
+        value = _value(call, body)
+        round_id = tags.optional_identifier("roundid")
+        bet_key = tags.optional_identifier("externalReferenceBet")
+        common = await self._common(call, body, tags)
+        command = CreditWin(
+            **common,
+            amount=self._units(value, common["currency"]),
+            round_id=round_id,
+            bet_key=bet_key,
+            exceptions=(UNBOUND_WIN,) if round_id is None and bet_key is None else (),
+        )
+        return await self._move(call, command)
+
+    async def _rollback(self, call: Call) -> Reply:
+        body, tags = _read(call)
+        original_key = _query(call).identifier("externalMovementId")
+        round_id = tags.optional_identifier("roundid")
+        common = await self._common(call, body, tags)
+        command = RollbackMovement(**common, original_key=original_key, round_id=round_id)
+        return await self._move(call, command)
+
+    async def _move(self, call: Call, command: MoneyCommand) -> Reply:
+        outcome = await self.book(call, command)
+        if call.replayed and self.settings.replay == "error":
+            raise RefusedCall(Refusal.DUPLICATE_CONFLICT, "externalReference was used before")
+        movement = booked(outcome)
+        unit = self.unit(movement.currency)
+        answer = {
+            "status": "CONFIRMED",
+            "movementId": movement.movement_id,
+            "amountBonus": _number(abs(movement.bonus), unit),
+        }
+        return Reply(200, orjson.dumps(answer | _summary(self.wallet(outcome), unit)))
+
+    async def _wallet_session(self, call: Call, name: str) -> SessionRow:
+        """The wallet session in the query; a launch session is none."""
+        session = await self.session(_query(call).identifier(name))
+        if session.parent_hash is None:
+            raise RefusedCall(Refusal.UNKNOWN_SESSION, "not a wallet session")
+        call.player_id = session.player_id
+        return session
+
+    async def _common(self, call: Call, body: Fields, tags: Fields) -> dict[str, Any]:
+        """What every movement says, as the command's fields.
+
+        Player and currency are the session's.
+        """
+        reference = body.identifier("externalReference")
+        game = tags.optional_identifier("gameid")
+        close = tags.value("closeRound")
+        session = await self._wallet_session(call, "walletSessionId")
+        return {
+            "player_id": session.player_id,
+            "integration": self.name,
+            "operation": call.operation,
+            "key": reference,
+            "transaction_id": reference,
+            "policy": self.settings.policy,
+            "session": session.token_hash.hex(),
+            "currency": session.currency,
+            "game": game or session.game,
+            "closes_round": close is True or close == "true",
+            "tags": tags.marks("gpasSessionId"),
+        }
+
+    def _units(self, value: Decimal, currency: str) -> int:
+        """The value in ledger units."""
+        try:
+            return from_decimal(value, self.unit(currency))
+        except MalformedAmount as error:
+            malformed(f"value: {error}")
+
+
+def _read(call: Call) -> tuple[Fields, Fields]:
+    """The body and its tags; ids are noted on the call before anything is judged."""
+    call.payload = parse_object(call.body)
+    body = Fields(call.payload)
+    call.transaction_id = body.peek("externalReference")
+    return body, body.optional_section("tags") or Fields({})
+
+
+def _value(call: Call, body: Fields) -> Decimal:
+    """The exact ``value`` of a debit or credit: a number or a decimal string."""
+    if body.value("typeCode") not in (None, _TYPE_CODES[call.operation]):
+        body.refuse("typeCode", f"does not fit a {call.operation}")
+    text = body.value("value")
+    if not isinstance(text, str):
+        value = body.number("value")
+    elif _DECIMAL.fullmatch(text):
+        value = Decimal(text)
+    else:
+        body.refuse("value", "expected a number, got another string")
+    if value < 0:
+        body.refuse("value", "amount is negative")
+    return value
+
+
+def _query(call: Call) -> Fields:
+    """The query's parameters."""
+    try:
+        pairs = parse_qsl(
+            call.query, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX
+        )
+    except ValueError:
+        malformed("query: not UTF-8, or too many parameters")
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        malformed("query: a parameter comes twice")
+    return Fields(values, "query.")
+
+
+def _bearer(call: Call) -> str:
+    """The launch token. Raises `RefusedCall`."""
+    scheme, _, token = call.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise RefusedCall(Refusal.UNKNOWN_SESSION, "no launch token")
+    return token.strip()
+
+
+def _number(units: int, unit: Currency) -> orjson.Fragment:
+    """A JSON number with exactly the currency's digits."""
+    return orjson.Fragment(floor_decimal_string(units, unit))
+
+
+def _summary(wallet: Wallet, unit: Currency) -> dict[str, Any]:
+    """The balance and its two parts, which add up to it.
+
+    The sum and the real part are rounded down as any balance; the bonus is the rest.
+    """
+    real = to_subunits(wallet.real, unit) * 10 ** (unit.scale - unit.exponent)
+    total = to_subunits(wallet.total, unit) * 10 ** (unit.scale - unit.exponent)
+    parts = (("REAL", real), ("BONUS", total - real))
+    return {
+        "leftBalance": _number(total, unit),
+        "subWalletsSummary": [
+            {"code": code, "leftBalance": _number(part, unit), "subWalletsSummary": None}
+            for code, part in parts
+        ],
+    }
