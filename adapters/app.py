@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
@@ -17,9 +17,12 @@ from adapters.journal import Journal
 from adapters.metrics import CONTENT_TYPE, Metrics
 from adapters.operator.problems import problem
 from adapters.providers.betbrothers import BetBrothersProvider
+from adapters.providers.fizzybubbly import FizzyBubblyProvider
 from adapters.providers.gateway import Gateway
+from adapters.providers.gpas import GpasProvider
+from adapters.providers.marbles import MarblesProvider
 from adapters.providers.protocol import Provider
-from adapters.settings import BetBrothers, FizzyBubbly, Gpas, Integration, Marbles, Settings
+from adapters.settings import BetBrothers, Integration, Settings
 from adapters.telemetry import LineWriter
 from ledger.committer import CommitterLimits
 from ledger.service import Ledger
@@ -29,8 +32,11 @@ LEDGER: Final = web.AppKey("ledger", Ledger)
 JOURNAL: Final = web.AppKey("journal", Journal)
 METRICS: Final = web.AppKey("metrics", Metrics)
 
-PROVIDERS: Final[Mapping[type[Integration], type[Provider]]] = {
+PROVIDERS: Final[Mapping[type[Integration], Callable[..., Provider]]] = {
     BetBrothers: BetBrothersProvider,
+    FizzyBubbly: FizzyBubblyProvider,
+    Gpas: GpasProvider,
+    Marbles: MarblesProvider,
 }
 """The class that speaks an integration's protocol."""
 
@@ -115,7 +121,7 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPException as error:
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
-        return problem(error.status, error.reason, headers=_allow(error))
+        return problem(error.status, "", headers=_allow(error))
 
 
 def _allow(error: web.HTTPException) -> Mapping[str, str]:

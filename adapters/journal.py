@@ -28,7 +28,10 @@ _CALLS_MAX: Final = 100
 
 
 class Entry(NamedTuple):
-    """One call. Body and query hold no tokens; ``duration_us`` is from its last byte to its answer."""
+    """One call. Body and query hold no tokens.
+
+    ``duration_us`` is from its last byte to its answer.
+    """
 
     received_at: datetime
     integration: str

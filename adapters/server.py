@@ -1,4 +1,6 @@
-"""The server's processes: one worker here, or several under a supervisor, and the embedded database.
+"""The server's processes.
+
+One worker here, or several under a supervisor, and the embedded database.
 
 SIGTERM or Ctrl-C stops gracefully: no new connections, what was taken is finished, then exit.
 """
@@ -10,8 +12,8 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Final
@@ -22,12 +24,12 @@ from aiohttp import web
 
 from adapters.app import LEDGER, LedgerMetrics, create_app
 from adapters.command_line import CommandError
+from adapters.database import Addresses, database_in_use, one_line_errors
 from adapters.demo import demonstrate
 from adapters.metrics import Metrics, worker_died
 from adapters.settings import Settings
 from adapters.settings_file import load
 from adapters.telemetry import configure_logging
-from ledger.embedded import EmbeddedPostgres
 from ledger.schema import check, initialise
 from ledger.service import Ledger
 
@@ -41,41 +43,27 @@ _PARENT_TICK_S: Final = 0.5
 
 
 def serve(settings: Settings) -> None:
-    """Run until SIGTERM or Ctrl-C. Raises `ledger.schema.SchemaError` on an unusable database."""
-    with _database(settings) as (url, embedded):
-        asyncio.run(_prepare(settings, url))
-        if settings.server.workers == 1:
-            _work(settings, url, embedded)
-        else:
-            _supervise(settings, url, embedded)
+    """Run until SIGTERM or Ctrl-C. Raises `CommandError` where the service cannot start."""
+    with one_line_errors(), database_in_use(settings.database) as addresses:
+        asyncio.run(_prepare(addresses, settings.database.partitions))
+        run = _work if settings.server.workers == 1 else _supervise
+        run(settings, addresses)
 
 
-@contextmanager
-def _database(settings: Settings) -> Iterator[tuple[str, EmbeddedPostgres | None]]:
-    """The database's URL, and the embedded one where there is no other."""
-    if settings.database.url is not None:
-        yield settings.database.url.reveal(), None
-        return
-    with EmbeddedPostgres(settings.database.data_dir) as embedded:
-        yield embedded.url, embedded
-
-
-async def _prepare(settings: Settings, url: str) -> None:
-    """Bring the schema up to date and refuse a database that does not keep what it acknowledges."""
-    partitions = settings.database.partitions
-    migrate_url = settings.database.migrate_url
-    await initialise(migrate_url.reveal() if migrate_url else url, partitions)
-    await check(url, partitions)
+async def _prepare(addresses: Addresses, partitions: int) -> None:
+    """Bring the schema up to date; refuse a database that may lose what it acknowledged."""
+    await initialise(addresses.migrate_url, partitions)
+    await check(addresses.url, partitions)
 
 
 # --- one worker --------------------------------------------------------------------------
 
 
-def _work(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
+def _work(settings: Settings, addresses: Addresses) -> None:
     """Serve in this process, and watch over the embedded database if there is one."""
     sock = _listen(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve_one(settings, url, sock, embedded))
+        runner.run(_serve_one(settings, addresses, sock))
 
 
 def _work_as_child(file: Path | None, url: str, parent: int) -> None:
@@ -83,21 +71,18 @@ def _work_as_child(file: Path | None, url: str, parent: int) -> None:
     settings = load(file)
     sock = _listen(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve_one(settings, url, sock, None, parent))
+        runner.run(_serve_one(settings, Addresses(url, url), sock, parent))
 
 
 async def _serve_one(
-    settings: Settings,
-    url: str,
-    sock: socket.socket,
-    embedded: EmbeddedPostgres | None,
-    parent: int | None = None,
+    settings: Settings, addresses: Addresses, sock: socket.socket, parent: int | None = None
 ) -> None:
     # Set here: the command line's own one-line errors come before this.
     writer = configure_logging()
     stopped = _stop_signals()
-    app = create_app(settings, url, writer, Metrics())
+    app = create_app(settings, addresses.url, writer, Metrics())
     async with _listening(app, settings, sock):
+        embedded = addresses.embedded
         helpers = [asyncio.create_task(embedded.watch())] if embedded else []
         if parent is not None:
             helpers.append(asyncio.create_task(_stop_without(parent, stopped)))
@@ -114,7 +99,10 @@ async def _serve_one(
 async def _listening(
     app: web.Application, settings: Settings, sock: socket.socket
 ) -> AsyncIterator[None]:
-    """Accept connections, at most ``connections_max`` at a time; on leaving, finish what was taken."""
+    """Accept connections, at most ``connections_max`` at a time.
+
+    On leaving, finish what was taken.
+    """
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -162,7 +150,7 @@ def _listen(settings: Settings) -> socket.socket:
         sock.close()
         address = f"{settings.server.host}:{settings.server.port}"
         raise CommandError(f"cannot listen on {address}: {error.strerror}") from error
-    sock.setblocking(False)
+    sock.settimeout(0)
     return sock
 
 
@@ -176,7 +164,7 @@ def _stop_signals() -> asyncio.Event:
 
 async def _stop_without(parent: int, stopped: asyncio.Event) -> None:
     """A worker must not outlive its supervisor."""
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 - the system tells nobody
         await asyncio.sleep(_PARENT_TICK_S)
     stopped.set()
 
@@ -191,13 +179,14 @@ async def _announce(ledger: Ledger, settings: Settings) -> None:
 # --- several workers ---------------------------------------------------------------------
 
 
-def _supervise(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
+def _supervise(settings: Settings, addresses: Addresses) -> None:
     """Keep the workers running, and the embedded database if there is one, until a signal."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_keep_workers(settings, url, embedded))
+        runner.run(_keep_workers(settings, addresses))
 
 
-async def _keep_workers(settings: Settings, url: str, embedded: EmbeddedPostgres | None) -> None:
+async def _keep_workers(settings: Settings, addresses: Addresses) -> None:
+    url, embedded = addresses.url, addresses.embedded
     configure_logging()
     stopped = _stop_signals()
     _listen(settings).close()

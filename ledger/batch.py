@@ -218,7 +218,7 @@ class Attempt:
 
     def _replay(self, pending: Pending, player: Player, used: Transaction) -> None:
         refused = first_answer(used.event) if used.kind != TOMBSTONE else None
-        # A commit whose answer was lost is found again under its own movement id: that is no replay.
+        # A commit whose answer was lost is found again under its own movement id: no replay.
         replayed = used.event.movement_id != pending.movement_id
         outcome = refused or Accepted(player, used.event, used.version, replayed)
         self.outcomes.append((pending, outcome))
@@ -264,43 +264,45 @@ class Attempt:
 
 
 def _transaction_row(player_id: str, version: int, event: Movement) -> TransactionRow:
-    game = isinstance(event, GameMovement)
+    round_id, closes_round = None, False
+    if isinstance(event, GameMovement):
+        round_id, closes_round = event.round_id, event.closes_round
     return TransactionRow(
-        event.integration,
-        event.key,
-        player_id,
-        version,
-        event.NAME,
-        bytes.fromhex(event.fingerprint),
-        getattr(event, "refers_to", None),
-        event.round_id if game else None,
-        event.closes_round if game else False,
-        event.recorded_at,
+        integration=event.integration,
+        key=event.key,
+        player_id=player_id,
+        version=version,
+        kind=event.NAME,
+        fingerprint=bytes.fromhex(event.fingerprint),
+        refers_to=getattr(event, "refers_to", None),
+        round_id=round_id,
+        closes_round=closes_round,
+        recorded_at=event.recorded_at,
     )
 
 
 def _tombstone_row(player_id: str, version: int, event: RefundTombstoned) -> TransactionRow:
     return TransactionRow(
-        event.integration,
-        event.refers_to,
-        player_id,
-        version,
-        TOMBSTONE,
-        None,
-        event.key,
-        None,
-        False,
-        event.recorded_at,
+        integration=event.integration,
+        key=event.refers_to,
+        player_id=player_id,
+        version=version,
+        kind=TOMBSTONE,
+        fingerprint=None,
+        refers_to=event.key,
+        round_id=None,
+        closes_round=False,
+        recorded_at=event.recorded_at,
     )
 
 
 def _session_row(player_id: str, event: SessionOpened) -> SessionRow:
     return SessionRow(
-        bytes.fromhex(event.session),
-        player_id,
-        event.integration,
-        event.game,
-        event.currency,
-        bytes.fromhex(event.parent) if event.parent else None,
-        event.recorded_at,
+        token_hash=bytes.fromhex(event.session),
+        player_id=player_id,
+        integration=event.integration,
+        game=event.game,
+        currency=event.currency,
+        parent_hash=bytes.fromhex(event.parent) if event.parent else None,
+        opened_at=event.recorded_at,
     )

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import Enum
 from itertools import islice
 from typing import Protocol
 
@@ -67,6 +68,16 @@ _TRIES_TOGETHER = 3
 _DEADLINE_TICK_S = 0.05
 
 
+class Tried(Enum):
+    """How a try at a batch ended."""
+
+    DONE = "done"
+    CONFLICT = "conflict"
+    """Others had written: decide again on what they left."""
+    LOST = "lost"
+    """The database failed, perhaps after the commit: decide again, which finds it."""
+
+
 class Committer:
     """Runs the commands of one partition. `submit` hands in, `run` works until it is cancelled."""
 
@@ -112,7 +123,7 @@ class Committer:
 
     async def drain(self) -> None:
         """Wait until everything handed in so far has been answered."""
-        while self._queue or self._working:
+        while self._queue or self._working:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.01)
 
     async def _commit_batches(self) -> None:
@@ -122,14 +133,7 @@ class Committer:
             while batch := self._take():
                 self._working = batch
                 started = time.monotonic()
-                try:
-                    await self._commit(batch)
-                except Exception:
-                    # A defect must cost its batch, never the partition.
-                    log.exception("batch_failed", commands=len(batch))
-                    self._forget()
-                    for pending in batch:
-                        pending.resolve(Refused(Refusal.INTERNAL, "the command failed"))
+                await self._commit(batch)
                 self._working = ()
                 self._observer.batch(len(batch), time.monotonic() - started)
 
@@ -147,38 +151,51 @@ class Committer:
         return batch
 
     async def _commit(self, batch: Sequence[Pending]) -> None:
-        """See the batch through: together at first, one by one when others keep writing (P6)."""
-        for _ in range(_TRIES_TOGETHER):
-            batch = [pending for pending in batch if not pending.answer.done()]
-            if not batch or await self._try(batch):
-                return
+        """See the batch through: together, and one by one when that does not work out (P6)."""
+        try:
+            conflicts = 0
+            while conflicts < _TRIES_TOGETHER:
+                batch = [pending for pending in batch if not pending.answer.done()]
+                if not batch:
+                    return
+                tried = await self._try(batch)
+                if tried is Tried.DONE:
+                    return
+                conflicts += tried is Tried.CONFLICT
+        except Exception:
+            # Another try command by command: only the one that is at fault shall pay.
+            log.exception("batch_failed", commands=len(batch))
+            self._forget()
         for pending in batch:
-            while not pending.answer.done() and not await self._try([pending]):
-                pass
+            await self._commit_alone(pending)
 
-    async def _try(self, batch: Sequence[Pending]) -> bool:
-        """Decide and append. False: others had written, and it must be decided again."""
-        while batch:
-            attempt = Attempt(self._recent)
-            try:
-                await self._decide(attempt, batch)
-                conflicts = await self._store.append(attempt.append_batch(), self.limits.answer_s)
-                if conflicts is None:
-                    break
+    async def _commit_alone(self, pending: Pending) -> None:
+        try:
+            while not pending.answer.done():
+                await self._try([pending])
+        except Exception:
+            log.exception("command_failed", command=type(pending.command).__name__)
+            self._forget()
+            pending.resolve(Refused(Refusal.INTERNAL, "the command failed"))
+
+    async def _try(self, batch: Sequence[Pending]) -> Tried:
+        """Decide the batch, append it and answer."""
+        attempt = Attempt(self._recent)
+        try:
+            await self._decide(attempt, batch)
+            conflicts = await self._store.append(attempt.append_batch(), self.limits.answer_s)
+            if conflicts is not None:
                 self._observer.conflict()
                 await self._refresh(conflicts)
-            except (CommitUnknown, StoreUnavailable) as error:
-                # Whatever was committed is found by its keys when the batch is decided again.
-                await self._lost(error)
-                batch = [pending for pending in batch if not pending.answer.done()]
-            else:
-                return False
-        else:
-            return True
+                return Tried.CONFLICT
+        except (CommitUnknown, StoreUnavailable) as error:
+            # Whatever was committed is found by its keys when the batch is decided again.
+            await self._lost(error)
+            return Tried.LOST
         self._keep(attempt)
         for pending, outcome in attempt.outcomes:
             pending.resolve(outcome)
-        return True
+        return Tried.DONE
 
     async def _decide(self, attempt: Attempt, batch: Sequence[Pending]) -> None:
         for stream, head in (await self._heads_of(batch)).items():

@@ -40,6 +40,7 @@ class Gateway:
         provider: Provider,
         integration: IntegrationSettings,
         settings: Settings,
+        *,
         metrics: Metrics,
         journal: Journal,
         writer: LineWriter,
