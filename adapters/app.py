@@ -22,7 +22,7 @@ from adapters.providers.gateway import Gateway
 from adapters.providers.gpas import GpasProvider
 from adapters.providers.marbles import MarblesProvider
 from adapters.providers.protocol import Provider
-from adapters.settings import BetBrothers, Integration, Settings
+from adapters.settings import BetBrothers, FizzyBubbly, Gpas, Integration, Marbles, Settings
 from adapters.telemetry import LineWriter
 from ledger.committer import CommitterLimits
 from ledger.service import Ledger
@@ -59,7 +59,14 @@ def create_app(
     app = web.Application(middlewares=[_problems])
     app[LEDGER], app[JOURNAL], app[METRICS] = ledger, journal, metrics
     for name, provider in providers.items():
-        gateway = Gateway(provider, settings.integrations[name], settings, metrics, journal, writer)
+        gateway = Gateway(
+            provider,
+            settings.integrations[name],
+            settings,
+            metrics=metrics,
+            journal=journal,
+            writer=writer,
+        )
         app.add_routes(gateway.routes())
     operator.setup(app, ledger, settings, providers, journal)
     app.add_routes(
