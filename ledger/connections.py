@@ -1,0 +1,223 @@
+"""Connections to the ledger's database: in the service's role, and one built for appending.
+
+Nothing here retries a statement: whether one may be repeated is for its caller to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import Diagnostic
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
+from psycopg.pq.abc import PGconn, PGresult
+
+Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
+
+ROLE: Final = "ledger_app"
+"""The role of the service; the login must be a member."""
+
+_CONNECT_S: Final = 3
+_SETTINGS: Final = {
+    # Append's checks must see what was committed before it got its lock.
+    "default_transaction_isolation": "read committed",
+    "timezone": "UTC",
+}
+_SET: Final = "SELECT pg_catalog.set_config(%s, %s, false)"
+_PREPARED: Final = b"statement"
+
+
+class ConnectionLost(Exception):
+    """The connection ended; a statement that was under way may have taken effect or not."""
+
+
+async def connect(
+    url: str, purpose: str, *, role: str = ROLE, settings: Mapping[str, str] | None = None
+) -> Connection:
+    """A connection in autocommit and in ``role``; ``purpose`` is what an operator sees it as.
+
+    A URL of several hosts works, `target_session_attrs` decides among them. ``settings`` are server
+    parameters for this connection. Raises `psycopg.Error`.
+    """
+    given = conninfo_to_dict(url)
+    connection = await psycopg.AsyncConnection.connect(
+        url,
+        autocommit=True,
+        prepare_threshold=0,
+        connect_timeout=int(given.get("connect_timeout") or _CONNECT_S),
+        application_name=f"wallet-ledger {purpose}",
+    )
+    try:
+        for name, value in {**_SETTINGS, **(settings or {}), "role": role}.items():
+            await connection.execute(_SET, (name, value), prepare=False)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def hang_up(connection: Connection) -> None:
+    """End a connection at once, without a word to the server; who waits on it gets an error.
+
+    Unlike a cancelled task, this sends no cancel request, which would end a wait for a standby.
+    """
+    if connection.closed:
+        return
+    with socket.socket(fileno=os.dup(connection.pgconn.socket)) as copy:
+        try:
+            copy.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # the other side was first
+
+
+class Answer:
+    """What a statement brought: its last result, and the warnings on the way."""
+
+    __slots__ = ("_result", "warnings")
+
+    def __init__(self, result: PGresult, warnings: list[str]) -> None:
+        self._result = result
+        self.warnings = warnings
+
+    @property
+    def value(self) -> bytes | None:
+        """First column of the first row."""
+        return self._result.get_value(0, 0)
+
+
+class PreparedStatement:
+    """One statement on a connection of its own, sent without psycopg's layers.
+
+    Saves 75 us a call. Notices at once when the connection ends, also between calls.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._pgconn: PGconn = connection.pgconn
+        self._loop = asyncio.get_running_loop()
+        self._socket = self._pgconn.socket
+        self._answer: asyncio.Future[None] | None = None
+        self._results: list[PGresult] = []
+        self._warnings: list[str] = []
+        self._closed = False
+        connection.add_notice_handler(self._take_notice)
+        self._loop.add_reader(self._socket, self._read)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is gone."""
+        return self._closed
+
+    async def prepare(self, statement: bytes) -> None:
+        """Prepare the statement that `execute` runs. Raises `ConnectionLost`, `psycopg.Error`."""
+        self._begin()
+        self._pgconn.send_prepare(_PREPARED, statement)
+        await self._finish()
+
+    async def execute(self, parameters: Sequence[bytes | None]) -> Answer:
+        """Run the statement with binary parameters; returns when the server is ready again.
+
+        Only then is the transaction committed: the result itself comes before its commit. Raises
+        `ConnectionLost`, and `psycopg.Error` where the server rolled it back. Cancelling it closes
+        the connection.
+        """
+        self._begin()
+        formats = [Format.BINARY] * len(parameters)
+        try:
+            self._pgconn.send_query_prepared(_PREPARED, parameters, formats, Format.BINARY)
+        except psycopg.Error as error:
+            raise self._lost(error) from error
+        return await self._finish()
+
+    def close(self) -> None:
+        """End the connection at once; a statement under way may still take effect."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._pgconn.finish()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(None)
+
+    def _begin(self) -> None:
+        if self._closed:
+            raise ConnectionLost("the connection is closed")
+        assert self._answer is None, "one statement at a time"
+        self._results, self._warnings = [], []
+        self._answer = self._loop.create_future()
+
+    async def _finish(self) -> Answer:
+        assert self._answer is not None
+        try:
+            self._write()
+            await self._answer
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            self._answer = None
+        if self._closed:
+            raise ConnectionLost(self._last_words())
+        return self._judge()
+
+    def _judge(self) -> Answer:
+        """An error that left the connection in order means that the transaction was rolled back."""
+        for result in self._results:
+            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+                error = psycopg.errors.error_from_result(result)
+                if error.diag.severity_nonlocalized != "ERROR":
+                    raise self._lost(error) from error
+                raise error
+        if not self._results or self._pgconn.transaction_status != TransactionStatus.IDLE:
+            raise self._lost(None)
+        return Answer(self._results[-1], self._warnings)
+
+    def _write(self) -> None:
+        """Send what the kernel has not taken yet."""
+        try:
+            unsent = self._pgconn.flush()
+        except psycopg.Error:
+            self.close()
+            return
+        if unsent:
+            self._loop.add_writer(self._socket, self._write)
+        else:
+            self._loop.remove_writer(self._socket)
+
+    def _read(self) -> None:
+        pgconn = self._pgconn
+        try:
+            pgconn.consume_input()
+            while not pgconn.is_busy():
+                result = pgconn.get_result()
+                if result is None:
+                    break
+                self._results.append(result)
+            else:
+                return
+        except psycopg.Error:
+            self.close()
+            return
+        if pgconn.status != ConnStatus.OK:
+            self.close()
+        elif self._answer is not None and self._results and not self._answer.done():
+            self._answer.set_result(None)
+
+    def _take_notice(self, notice: Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            self._warnings.append(f"{notice.sqlstate} {notice.message_primary}")
+
+    def _lost(self, error: Exception | None) -> ConnectionLost:
+        words = str(error) if error else self._last_words()
+        self.close()
+        return ConnectionLost(" ".join(words.split()))
+
+    def _last_words(self) -> str:
+        said = [result.get_error_message() for result in self._results]
+        return " ".join(" ".join(said).split()) or "the connection was lost"

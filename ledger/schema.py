@@ -1,0 +1,129 @@
+"""Creates, upgrades and checks the database's schema.
+
+Never touches a database that is newer than this code, and never changes the number of partitions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import psycopg
+import structlog
+
+from ledger.sql import Migration, bootstrap, migrations, schema_name, statement
+
+log = structlog.get_logger(__name__)
+
+_Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
+
+_CONNECT_S: Final = 10
+_OLDEST_VERSION: Final = 150000
+_UNSAFE: Final = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+class SchemaError(RuntimeError):
+    """The database cannot be used as it is; the message says why, in one line."""
+
+
+async def initialise(url: str, partitions: int, *, target: int | None = None) -> None:
+    """Create the schema or bring it up to date; several processes may do so at once.
+
+    The login must be a superuser, or have CREATEROLE and CREATE on the database. ``target``: stop
+    at that migration. Raises `SchemaError`, and `psycopg.Error` where the login lacks a right.
+    """
+    async with await _connect(url) as connection:
+        await connection.execute(statement("lock_migrations"))
+        try:
+            await _bootstrap(connection, partitions)
+            await _check_partitions(connection, partitions)
+            done = await _applied(connection)
+            for migration in migrations():
+                if migration.number > done and migration.number <= (target or migration.number):
+                    await _apply(connection, migration, partitions)
+        finally:
+            if not connection.closed:
+                await connection.execute(statement("unlock_migrations"))
+
+
+async def check(url: str, partitions: int) -> None:
+    """Raises `SchemaError` unless the schema is up to date and the server keeps what it commits."""
+    async with await _connect(url) as connection:
+        await _check_durability(connection)
+        if not await _exists(connection):
+            raise SchemaError("the database holds no ledger yet: run `wallet-ledger init`")
+        await _check_partitions(connection, partitions)
+        done, newest = await _applied(connection), migrations()[-1].number
+        if done < newest:
+            raise SchemaError(
+                f"the database is at migration {done}, this software needs {newest}: "
+                "run `wallet-ledger init`"
+            )
+
+
+async def _connect(url: str) -> _Connection:
+    return await psycopg.AsyncConnection.connect(
+        url, autocommit=True, connect_timeout=_CONNECT_S, application_name="wallet-ledger schema"
+    )
+
+
+async def _bootstrap(connection: _Connection, partitions: int) -> None:
+    if await _exists(connection):
+        return
+    async with connection.transaction():
+        await connection.execute(bootstrap())
+        await connection.execute(statement("record_partitions"), (partitions,))
+
+
+async def _apply(connection: _Connection, migration: Migration, partitions: int) -> None:
+    schemas = [schema_name(partition) for partition in range(partitions)]
+    async with connection.transaction():
+        for text in migration.statements(schemas):
+            await connection.execute(b"SET LOCAL ROLE NONE")  # the text before took the owner's
+            await connection.execute(text)
+        await connection.execute(b"SET LOCAL ROLE ledger_owner")
+        row = (migration.number, migration.name, migration.checksum)
+        await connection.execute(statement("record_migration"), row)
+    log.info("migration_applied", number=migration.number, name=migration.name)
+
+
+async def _exists(connection: _Connection) -> bool:
+    return bool(await _value(connection, "has_migrations"))
+
+
+async def _applied(connection: _Connection) -> int:
+    """The last migration of the database, all of which must be this code's."""
+    known = {migration.number: migration for migration in migrations()}
+    number = 0
+    cursor = await connection.execute(statement("applied_migrations"))
+    for number, name, checksum in await cursor.fetchall():
+        if number not in known:
+            raise SchemaError(
+                f"the database is newer than this software: it has migration {number} ({name})"
+            )
+        if known[number].checksum != checksum:
+            raise SchemaError(f"migration {number} ({name}) was changed after it was applied")
+    return number
+
+
+async def _check_partitions(connection: _Connection, partitions: int) -> None:
+    kept = await _value(connection, "partitions")
+    if kept != partitions:
+        raise SchemaError(
+            f"the database has {kept} partition(s), the configuration {partitions}: "
+            "the number of partitions cannot change"
+        )
+
+
+async def _check_durability(connection: _Connection) -> None:
+    cursor = await connection.execute(statement("durability"))
+    settings: dict[str, str] = dict(await cursor.fetchall())
+    if int(settings["server_version_num"]) < _OLDEST_VERSION:
+        raise SchemaError("the database server is older than PostgreSQL 15")
+    for name in _UNSAFE:
+        if settings[name] == "off":
+            raise SchemaError(f"the database server runs with {name} = off: it could lose money")
+
+
+async def _value(connection: _Connection, name: str) -> object:
+    row = await (await connection.execute(statement(name))).fetchone()
+    return row[0] if row else None

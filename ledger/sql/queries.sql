@@ -1,0 +1,144 @@
+-- Every statement of the store, the schema and the call journal, by name; read by ledger/sql.
+-- {schema} is a partition's schema.
+
+-- name: append
+SELECT {schema}.append(
+    $1::text[], $2::bigint[],
+    $3::text[], $4::text[],
+    $5::text[], $6::text[], $7::text[],
+    $8::text[], $9::bigint[], $10::text[], $11::bytea[],
+    $12::text[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::bytea[],
+    $18::text[], $19::text[], $20::boolean[], $21::timestamptz[],
+    $22::bytea[], $23::text[], $24::text[], $25::text[], $26::text[], $27::bytea[],
+    $28::timestamptz[]
+)
+
+-- name: load
+-- A stream's snapshot (topic is null), then its events from the snapshot's version on.
+SELECT wanted.stream, snapshots.version, NULL AS topic, snapshots.state
+FROM unnest(%s::text[]) AS wanted (stream)
+JOIN {schema}.snapshots ON snapshots.stream = wanted.stream
+UNION ALL
+SELECT wanted.stream, events.originator_version, events.topic, events.state
+FROM unnest(%s::text[]) AS wanted (stream)
+LEFT JOIN {schema}.snapshots ON snapshots.stream = wanted.stream
+CROSS JOIN LATERAL (
+    SELECT originator_version, topic, state FROM {schema}.events
+    WHERE originator_id = wanted.stream AND originator_version >= coalesce(snapshots.version, 1)
+    ORDER BY originator_version
+    OFFSET 0
+) AS events
+ORDER BY 1, 2, 3 NULLS FIRST
+
+-- name: transactions
+SELECT
+    used.integration, used.key, used.player_id, used.version, used.kind, used.fingerprint,
+    used.refers_to, used.round_id, used.closes_round, used.recorded_at,
+    events.originator_id, events.originator_version, events.topic, events.state
+FROM unnest(%s::text[], %s::text[]) AS wanted (integration, key)
+CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.transactions
+    WHERE integration = wanted.integration AND key = wanted.key
+    OFFSET 0
+) AS used
+JOIN {schema}.events ON events.originator_id = 'player:' || used.player_id
+    AND events.originator_version = used.version
+
+-- name: referring
+-- The transactions that name another one: what became of a bet.
+SELECT
+    used.integration, used.key, used.player_id, used.version, used.kind, used.fingerprint,
+    used.refers_to, used.round_id, used.closes_round, used.recorded_at,
+    events.originator_id, events.originator_version, events.topic, events.state
+FROM unnest(%s::text[], %s::text[]) AS wanted (integration, key)
+CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.transactions
+    WHERE integration = wanted.integration AND refers_to = wanted.key
+    OFFSET 0
+) AS used
+JOIN {schema}.events ON events.originator_id = 'player:' || used.player_id
+    AND events.originator_version = used.version
+ORDER BY events.notification_id
+
+-- name: rounds
+SELECT
+    used.integration, used.key, used.player_id, used.version, used.kind, used.fingerprint,
+    used.refers_to, used.round_id, used.closes_round, used.recorded_at,
+    events.originator_id, events.originator_version, events.topic, events.state
+FROM unnest(%s::text[], %s::text[], %s::text[]) AS wanted (player_id, integration, round_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.transactions
+    WHERE player_id = wanted.player_id AND integration = wanted.integration
+        AND round_id = wanted.round_id
+    OFFSET 0
+) AS used
+JOIN {schema}.events ON events.originator_id = 'player:' || used.player_id
+    AND events.originator_version = used.version
+ORDER BY used.player_id, used.version, used.key
+
+-- name: sessions
+SELECT token_hash, player_id, integration, game, currency, parent_hash, opened_at
+FROM {schema}.sessions WHERE token_hash = ANY (%s::bytea[])
+
+-- name: events
+SELECT originator_id, originator_version, topic, state
+FROM {schema}.events
+WHERE originator_id = %s AND originator_version > %s
+ORDER BY originator_version LIMIT %s
+
+-- name: heads
+SELECT wanted.stream, coalesce((
+    SELECT max(events.originator_version) FROM {schema}.events
+    WHERE events.originator_id = wanted.stream
+), 0)
+FROM unnest(%s::text[]) AS wanted (stream)
+
+-- name: save_snapshots
+SELECT {schema}.save_snapshots(%s::text[], %s::bigint[], %s::bytea[])
+
+-- name: notify
+NOTIFY {schema}_events
+
+-- name: ping
+SELECT 1
+
+-- name: ensure_calls_partition
+SELECT ledger.create_calls_day(%s::date)
+
+-- name: copy_calls
+COPY ledger.calls (
+    received_at, integration, operation, method, path, query, body, status, answer, outcome,
+    player_id, transaction_id, duration_us, remote, key_id, trace_id
+) FROM STDIN
+
+-- name: calls_of_transaction
+SELECT
+    id, received_at, integration, operation, method, path, query, body, status, answer, outcome,
+    player_id, transaction_id, duration_us, remote, key_id, worker, trace_id
+FROM ledger.calls WHERE integration = %s AND transaction_id = %s
+ORDER BY received_at, id LIMIT %s
+
+-- name: lock_migrations
+SELECT pg_catalog.pg_advisory_lock(8350120260)
+
+-- name: unlock_migrations
+SELECT pg_catalog.pg_advisory_unlock(8350120260)
+
+-- name: applied_migrations
+SELECT number, name, checksum FROM ledger.migrations ORDER BY number
+
+-- name: has_migrations
+SELECT pg_catalog.to_regclass('ledger.migrations') IS NOT NULL
+
+-- name: record_migration
+INSERT INTO ledger.migrations (number, name, checksum) VALUES (%s, %s, %s)
+
+-- name: partitions
+SELECT partitions FROM ledger.settings
+
+-- name: record_partitions
+INSERT INTO ledger.settings (partitions) VALUES (%s) ON CONFLICT DO NOTHING
+
+-- name: durability
+SELECT name, setting FROM pg_catalog.pg_settings
+WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'server_version_num')
