@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
@@ -26,7 +27,7 @@ from ledger.events import RefundTombstoned
 from ledger.money import currency
 from ledger.refusals import Refusal, Refused
 from ledger.service import token_hash
-from ledger.store import TransactionRow
+from ledger.store import StoreUnavailable, TransactionRow
 from tests.unit.provider_fakes import (
     MOVEMENT,
     NOW,
@@ -98,7 +99,7 @@ def win(**changes: Any) -> dict[str, Any]:
 
 def rollback(**changes: Any) -> dict[str, Any]:
     """A rollback's body: no amount and no currency."""
-    body = win(transactionId="t-3", **changes)
+    body = win(**{"transactionId": "t-3"} | changes)
     del body["amount"], body["currency"]
     return body
 
@@ -305,6 +306,23 @@ async def test_today_s_balance_is_answered_where_that_was_chosen() -> None:
     )
     made = provider(ledger, replay_balance="current")
     assert read(await answer(made, signed("/rollback", rollback())))[1]["balance"] == 7
+
+
+class BrokenLedger(FakeLedger):
+    """One whose database is gone by the time that the tombstone is looked up."""
+
+    async def transactions(self, integration: str, keys: Sequence[str]) -> Any:
+        """Fail."""
+        raise StoreUnavailable("no database")
+
+
+async def test_a_tombstone_that_cannot_be_looked_up_may_be_tried_again() -> None:
+    """It is booked, but its balance is not known: the repetition will answer it."""
+    reply = await answer(provider(BrokenLedger([NOT_FOUND])), signed("/rollback", rollback()))
+    assert read(reply) == (
+        503,
+        {"status": "UNKNOWN_ERROR", "requestId": "q-1", "clientPlayerId": PLAYER},
+    )
 
 
 @pytest.mark.parametrize(
