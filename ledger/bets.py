@@ -298,7 +298,7 @@ def _refund(player: Player, command: Reversal, stamp: Stamp, found: Round, bet: 
     if refused is not None:
         return refused
     fields = _about_reversal(player, command, stamp, found, stake)
-    return (BetRefunded(**fields, **_mismatch(command, stake, fields)),)
+    return (BetRefunded(**_noting_amount(command, stake, fields)),)
 
 
 def _take_back(player: Player, command: Reversal, stamp: Stamp, found: Round, win: Win) -> Decision:
@@ -319,8 +319,8 @@ def _take_back(player: Player, command: Reversal, stamp: Stamp, found: Round, wi
     fields = _about_reversal(player, command, stamp, found, Wallet(-real, -bonus))
     if shortfall:
         fields["exceptions"] += ("reversal_shortfall",)
-    wire = _mismatch(command, Wallet(win.real, win.bonus), fields)
-    return (WinReversed(**fields, shortfall=shortfall, **wire),)
+    fields = _noting_amount(command, Wallet(win.real, win.bonus), fields)
+    return (WinReversed(**fields, shortfall=shortfall),)
 
 
 def _locate(player: Player, command: GameCommand, key: str) -> tuple[Round, Bet | Win] | None:
@@ -391,9 +391,9 @@ def _about_reversal(
     }
 
 
-def _mismatch(command: Reversal, original: Wallet, fields: dict[str, Any]) -> dict[str, Any]:
+def _noting_amount(command: Reversal, original: Wallet, fields: dict[str, Any]) -> dict[str, Any]:
     """A wire amount that is not the original's is noted, never used (rule 7)."""
     if command.amount in (None, original.total):
-        return {}
-    fields["exceptions"] += ("amount_mismatch",)
-    return {"wire_amount": command.amount}
+        return fields
+    exceptions = (*fields["exceptions"], "amount_mismatch")
+    return fields | {"wire_amount": command.amount, "exceptions": exceptions}
