@@ -28,6 +28,7 @@ __all__ = ["Accepted", "Ledger", "Outcome", "Refused", "movement_id", "token_has
 
 _SESSIONS_MAX: Final = 50_000
 _PAGE: Final = 1000
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 
 def token_hash(token: str) -> str:
@@ -176,7 +177,7 @@ class Ledger:
 
     def _candidates(self, token: str) -> Sequence[Store]:
         """The store that a token of ours names first; for any other text all of them."""
-        try:
-            return [self._stores[int(token[:2], 16)]]
-        except (ValueError, IndexError):
-            return self._stores
+        place = token[:2]
+        if set(place) <= _HEX_DIGITS and len(place) == 2 and int(place, 16) < len(self._stores):
+            return [self._stores[int(place, 16)]]
+        return self._stores

@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 ACCEPTED = "ok"
 REPLAYED = "replayed"
 
+_JSON = {"Content-Type": "application/json"}
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -75,7 +77,7 @@ class Gateway:
             )
             reply, refused, seconds = await self._answer(route, call, request)
             self._record(call, request, reply, refused, seconds)
-            response = web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+            response = _response(reply)
             if not request.content.is_eof():
                 response.force_close()
             return response
@@ -172,7 +174,7 @@ class Gateway:
                 query=self._redactor.query(call.query),
                 body=self._redactor.body(call.body, call.payload),
                 status=reply.status,
-                answer=reply.body,
+                answer=self._redactor.answer(reply.body),
                 outcome=outcome,
                 player_id=call.player_id,
                 transaction_id=call.transaction_id,
@@ -182,6 +184,13 @@ class Gateway:
                 trace_id=call.trace_id,
             )
         )
+
+
+def _response(reply: Reply) -> web.Response:
+    if not reply.body:
+        return web.Response(status=reply.status, headers=reply.headers)
+    headers = {**_JSON, **reply.headers} if reply.headers else _JSON
+    return web.Response(status=reply.status, body=reply.body, headers=headers)
 
 
 async def _read_all(content: StreamReader, most: int) -> bytes:
