@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from adapters.operator.problems import PROBLEMS, Problem
-from adapters.operator.route import Nothing, Route
+from adapters.operator.route import Route
 
 PREFIX: Final = "/api"
 """Where the operator API stands."""
@@ -45,11 +45,9 @@ def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
 
 def problem_codes(route: Route[Any]) -> list[str]:
     """Every code that the call can answer."""
-    codes = {"unavailable", "internal", *route.problems}
+    codes = {"malformed_request", "unavailable", "internal", *route.problems}
     if route.role is not None:
         codes |= {"unauthorized", "forbidden"}
-    if route.takes is not Nothing or _VARIABLE.search(route.path) or route.method == "GET":
-        codes.add("malformed_request")
     return sorted(codes)
 
 

@@ -227,3 +227,30 @@ async def test_an_old_answer_is_repeated_exactly_whatever_happened_since(monkeyp
             assert (again.status, again.text) == (200, first.text)
     held = [first.json["wallet"]["held"] for _, first in answers]
     assert held == ["10.00", "10.00", "20.00", "30.00"]
+
+
+async def test_an_old_answer_does_not_count_what_comes_while_it_is_made():
+    """Another movement may be booked between the replay and the look at the log."""
+
+    class Busy(MemoryLedger):
+        async def events(self, player_id, after, limit):
+            reference = f"busy-{len(self.commands)}"
+            await self.execute(
+                Withdraw(
+                    player_id="p1",
+                    operation="withdrawal",
+                    key=f"withdrawal:{reference}",
+                    transaction_id=reference,
+                    amount=100_000,
+                    currency="EUR",
+                    hold=True,
+                )
+            )
+            return await super().events(player_id, after, limit)
+
+    async with running(Busy()) as desk:
+        await desk.player(real="50")
+        first = await desk.post("/players/p1/withdrawals", BODY | {"hold": True})
+        await desk.post("/players/p1/deposits", BODY)
+        again = await desk.post("/players/p1/withdrawals", BODY | {"hold": True})
+    assert again.text == first.text
