@@ -6,7 +6,7 @@ An empty array is None: SQL NULL, which `unnest` reads as no rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import repeat
 from struct import Struct
@@ -26,13 +26,12 @@ _NULL: Final = _LENGTH(-1)
 _TRUE: Final = _LENGTH(1) + b"\x01"
 _FALSE: Final = _LENGTH(1) + b"\x00"
 _LENGTHS: Final = tuple(_LENGTH(length) for length in range(2048))
-_LENGTHS_KNOWN: Final = len(_LENGTHS)
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def texts(values: Sequence[str]) -> bytes | None:
     """A text[]. Raises UnicodeEncodeError for what is not UTF-8."""
-    return _pack(TEXT, [value.encode() for value in values])
+    return _pack(TEXT, list(map(str.encode, values)))
 
 
 def optional_texts(values: Sequence[str | None]) -> bytes | None:
@@ -62,7 +61,8 @@ def booleans(values: Sequence[bool]) -> bytes | None:
 
 def timestamps(values: Sequence[datetime]) -> bytes | None:
     """A timestamptz[]; the times must carry their zone."""
-    return _join(TIMESTAMP, len(values), map(_BIGINT, repeat(8), map(_microseconds, values)))
+    packed = {value: _BIGINT(8, _microseconds(value)) for value in set(values)}  # a batch has few
+    return _join(TIMESTAMP, len(values), map(packed.__getitem__, values))
 
 
 def _microseconds(value: datetime) -> int:
@@ -70,12 +70,12 @@ def _microseconds(value: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _pack(element: int, values: Sequence[bytes]) -> bytes | None:
+def _pack(element: int, values: Collection[bytes]) -> bytes | None:
     lengths = _LENGTHS
     try:
-        parts = [part for value in values for part in (lengths[len(value)], value)]
+        parts = [lengths[len(value)] + value for value in values]
     except IndexError:
-        parts = [part for value in values for part in (_LENGTH(len(value)), value)]
+        parts = [_LENGTH(len(value)) + value for value in values]
     return _join(element, len(values), parts)
 
 

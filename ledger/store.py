@@ -97,8 +97,8 @@ class LoadedStream(msgspec.Struct, frozen=True):
 class AppendBatch(msgspec.Struct, frozen=True):
     """What to verify and to insert in one commit.
 
-    ``streams`` must be at ``versions`` (0: no events); ``keys`` and ``rounds`` must not exist in
-    the transactions. The keys of ``transactions`` are verified in any case.
+    ``streams`` must be at ``versions`` (0: no events); ``keys`` (those of ``transactions``, and any
+    others) and ``rounds`` must not exist in the transactions.
     """
 
     streams: Sequence[str] = ()
@@ -310,8 +310,7 @@ def _session_parameters(rows: Sequence[SessionRow]) -> tuple[bytes | None, ...]:
 
 def _columns(rows: Iterable[Sequence[Any]], width: int) -> list[list[Any]]:
     """Rows turned into ``width`` columns."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
 
 
 def _transaction(row: Sequence[Any]) -> tuple[TransactionRow, EventRow]:

@@ -1,4 +1,4 @@
-"""Fixtures of the database: one embedded PostgreSQL for all workers, a fresh database for a test."""
+"""Database fixtures: one embedded PostgreSQL for all workers, a fresh database for a test."""
 
 from __future__ import annotations
 

@@ -142,3 +142,12 @@ INSERT INTO ledger.settings (partitions) VALUES (%s) ON CONFLICT DO NOTHING
 -- name: durability
 SELECT name, setting FROM pg_catalog.pg_settings
 WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'server_version_num')
+
+-- name: idle_rounds
+-- Open rounds without activity since a time.
+SELECT player_id, integration, round_id
+FROM {schema}.transactions
+WHERE round_id IS NOT NULL
+GROUP BY player_id, integration, round_id
+HAVING NOT bool_or(closes_round) AND max(recorded_at) < %s
+ORDER BY max(recorded_at)

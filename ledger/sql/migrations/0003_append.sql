@@ -7,7 +7,8 @@ SET LOCAL ROLE ledger_owner;
 --   streams: those whose head is not at the expected version,
 --   transactions: the rows of keys that exist already,
 --   rounds: [player, integration, round] of rounds that exist already.
--- The keys of the rows to insert are always verified; new_keys are further ones.
+-- new_keys are expected to hold the keys of the transactions to insert; one that they leave out
+-- is still refused, by the primary key, but without a word about the others.
 CREATE FUNCTION {schema}.append(
     streams text[], versions bigint[],
     new_key_integrations text[], new_keys text[],
@@ -46,9 +47,6 @@ BEGIN
             SELECT max(events.originator_version) FROM {schema}.events
             WHERE events.originator_id = wanted.stream
         ), 0)
-    ) OR EXISTS (
-        SELECT FROM unnest(integrations, keys) AS wanted (integration, key)
-        JOIN {schema}.transactions AS used USING (integration, key)
     );
     IF NOT in_the_way AND new_keys IS NOT NULL THEN
         in_the_way := EXISTS (
@@ -66,14 +64,17 @@ BEGIN
     IF in_the_way THEN
         RETURN {schema}.conflicts(
             streams, versions,
-            integrations || new_key_integrations, keys || new_keys,
+            new_key_integrations, new_keys,
             new_round_players, new_round_integrations, new_round_ids
         );
     END IF;
 
     IF event_streams IS NOT NULL THEN
         INSERT INTO {schema}.events (originator_id, originator_version, topic, state)
-        SELECT * FROM unnest(event_streams, event_versions, event_topics, event_states);
+        SELECT stream, version, topic, state
+        FROM unnest(event_streams, event_versions, event_topics, event_states)
+            WITH ORDINALITY AS given (stream, version, topic, state, place)
+        ORDER BY place;  -- ids are drawn in this order
     END IF;
     IF keys IS NOT NULL THEN
         INSERT INTO {schema}.transactions (
