@@ -132,6 +132,8 @@ class Attempt:
         self.heads: dict[str, Head] = {}
         self.outcomes: list[tuple[Pending, Outcome]] = []
         self.questions: list[tuple[Pending, Recall]] = []
+        self.postponed: list[Pending] = []
+        self._asking: set[str] = set()
         self._read: dict[str, int] = {}
         self._keys: list[Key] = []
         self._events: list[EventRow] = []
@@ -151,8 +153,12 @@ class Attempt:
     def decide(self, pending: Pending, stamp: Stamp) -> None:
         """Decide one command whose streams were admitted.
 
-        What cannot be decided yet goes to `questions`.
+        What needs an answer first goes to `questions`, and what must wait for the next batch to
+        `postponed`.
         """
+        if pending.stream in self._asking:
+            self.postponed.append(pending)
+            return
         head = self.heads[pending.stream]
         command = pending.command
         if isinstance(command, SetGame):
@@ -162,7 +168,7 @@ class Attempt:
         assert isinstance(head.state, Player)
         decision: Decision = decide(head.state, command, stamp, self.known)
         if isinstance(decision, Recall):
-            self.questions.append((pending, decision))
+            self._ask(pending, head, decision)
             return
         if isinstance(command, MoneyCommand):
             self._must_be_new((command.integration, command.key))
@@ -171,7 +177,15 @@ class Attempt:
         elif isinstance(decision, Replayed):
             self._replay(pending, head.state, decision.transaction)
         else:
+            if isinstance(command, PlaceBet):
+                self._round_must_be_new(head.state, command)
             self.outcomes.append((pending, decision))
+
+    def take_questions(self) -> list[tuple[Pending, Recall]]:
+        """The questions so far; their commands are to be decided again once they are answered."""
+        questions, self.questions = self.questions, []
+        self._asking.clear()
+        return questions
 
     def learn_round(self, name: tuple[str, str, str], found: Round | None) -> None:
         """A round that a decision asked for.
@@ -212,9 +226,23 @@ class Attempt:
                 rows.append(SnapshotRow(stream, head.state.version, state))
         return rows
 
+    def _ask(self, pending: Pending, head: Head, recall: Recall) -> None:
+        """Nothing may happen to the player between a question and its answer from the database."""
+        if head.state.version == self._read[pending.stream]:
+            self.questions.append((pending, recall))
+            self._asking.add(pending.stream)
+        else:
+            self.postponed.append(pending)
+
     def _must_be_new(self, key: Key) -> None:
         if self.known.transaction(key) is None:
             self._keys.append(key)
+
+    def _round_must_be_new(self, player: Player, command: PlaceBet) -> None:
+        """A refusal rests on the round being new, too, where it is not in memory."""
+        assert command.round_id is not None
+        if player.round(command.integration, command.round_id) is None:
+            self._rounds.append((player.player_id, command.integration, command.round_id))
 
     def _replay(self, pending: Pending, player: Player, used: Transaction) -> None:
         refused = first_answer(used.event) if used.kind != TOMBSTONE else None
@@ -265,7 +293,8 @@ class Attempt:
 
 def _transaction_row(player_id: str, version: int, event: Movement) -> TransactionRow:
     round_id, closes_round = None, False
-    if isinstance(event, GameMovement):
+    if isinstance(event, GameMovement) and not isinstance(event, RefundTombstoned):
+        # A tombstone belongs to no round: its bet never came.
         round_id, closes_round = event.round_id, event.closes_round
     return TransactionRow(
         integration=event.integration,

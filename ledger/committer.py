@@ -193,6 +193,7 @@ class Committer:
             await self._lost(error)
             return Tried.LOST
         self._keep(attempt)
+        self._queue.extendleft(reversed(attempt.postponed))
         for pending, outcome in attempt.outcomes:
             pending.resolve(outcome)
         return Tried.DONE
@@ -219,7 +220,7 @@ class Committer:
 
     async def _answer_questions(self, attempt: Attempt, now: datetime) -> None:
         """Look up what decisions asked for, and decide those commands again."""
-        questions, attempt.questions = attempt.questions, []
+        questions = attempt.take_questions()
         recalls = [recall for _, recall in questions]
         keys = {recall.transaction for recall in recalls if recall.transaction}
         if keys:
@@ -258,8 +259,10 @@ class Committer:
         self._heads.update(await self._loader.heads(streams))
         for (player_id, _, _), found in rounds.items():
             head = self._heads[player_stream(player_id)]
-            if found is not None and isinstance(head.state, Player):
-                head.state = readmit(head.state, found)
+            # An append that fails for a round nobody can read back would fail for ever.
+            assert found is not None
+            assert isinstance(head.state, Player)
+            head.state = readmit(head.state, found)
 
     async def _lost(self, error: CommitUnknown | StoreUnavailable) -> None:
         """The connection is gone, and with it the right to trust anything in memory."""

@@ -1,0 +1,64 @@
+"""Maintenance of the ledger: rounds that nobody closes (rule 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from ledger.commands import CloseRound, Policy
+from ledger.connections import connect
+from ledger.refusals import Refused
+from ledger.service import Ledger
+from ledger.sql import schema_name, statement
+from ledger.store import RoundName
+
+EXPIRED: Final = "expired"
+"""The reason on the event that closes a round."""
+
+
+class Expiry(msgspec.Struct):
+    """What an expiry did: rounds closed, and rounds that could not be, with the refusal."""
+
+    closed: int = 0
+    refused: list[tuple[RoundName, Refused]] = []
+
+
+async def idle_rounds(url: str, partition: int, idle_since: datetime) -> list[RoundName]:
+    """A partition's open rounds without activity since then, longest idle first.
+
+    Reads the whole list of transactions: for a quiet hour. Raises `psycopg.Error`.
+    """
+    connection = await connect(url, "maintenance")
+    async with connection:
+        query = statement("idle_rounds", schema_name(partition))
+        cursor = await connection.execute(query, (idle_since,))
+        return [(row[0], row[1], row[2]) for row in await cursor.fetchall()]
+
+
+async def expire_rounds(
+    ledger: Ledger, rounds: list[RoundName], done: Callable[[], None] = lambda: None
+) -> Expiry:
+    """Close each round as expired; one that was closed meanwhile needs nothing."""
+    expiry = Expiry()
+    for player_id, integration, round_id in rounds:
+        identity = f"expire:{player_id}:{round_id}"
+        command = CloseRound(
+            player_id=player_id,
+            reason=EXPIRED,
+            integration=integration,
+            operation="expire_round",
+            key=identity,
+            transaction_id=identity,
+            policy=Policy(),
+            round_id=round_id,
+        )
+        outcome = await ledger.execute(command)
+        if isinstance(outcome, Refused):
+            expiry.refused.append(((player_id, integration, round_id), outcome))
+        else:
+            expiry.closed += 1
+        done()
+    return expiry
