@@ -17,6 +17,7 @@ from adapters.command_line import DONE, INTERRUPTED, PROGRAM, WRONG, CommandErro
 from adapters.telemetry import configure_console
 
 COMMANDS: Mapping[str, str] = {
+    "expire-rounds": "adapters.cli_expire_rounds",
     "init": "adapters.cli_init",
     "serve": "adapters.cli_serve",
     "simulate": "adapters.simulate.command",
