@@ -68,6 +68,8 @@ def _sums(events: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
         real, bonus = real + parse(event["real"]), bonus + parse(event["bonus"])
         sums[event["currency"]] = (real, bonus)
         balance = event["balance"]
+        if balance is None and not parse(event["real"]) and not parse(event["bonus"]):
+            continue  # nothing that moves money
         if (parse(balance["real"]), parse(balance["bonus"])) != (real, bonus):
             raise ValueError(f"version {event['version']}: the balance is not the sum so far")
     return sums

@@ -72,7 +72,7 @@ class Book:
         """Judge a call and book what it moves."""
         match call.operation:
             case "balance":
-                return self._show(call, self._session_refusal(call) or self._blocked_refusal())
+                return self._show(call, self._session_refusal(call))
             case "close_session":
                 return self._close_session(call)
             case _:

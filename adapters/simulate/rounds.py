@@ -305,7 +305,7 @@ def session_closed_by_provider(desk: Desk, table: Table) -> Iterator[Step]:
 
 
 def blocked_player(desk: Desk, table: Table) -> Iterator[Step]:
-    """A blocked player bets no more, but is paid and gets refunds."""
+    """A blocked player bets no more, but sees the balance, is paid and gets refunds."""
     other = desk.table(table.session)
     first, second = Bet(desk, table), Bet(desk, other)
     yield from first

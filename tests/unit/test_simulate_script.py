@@ -23,7 +23,6 @@ DEMO = load(Path(__file__).parents[2] / "deploy" / "demo.toml")
 WIRES = target(DEMO, url=None, all_protocols=True).wires
 
 REFUSED = {
-    "balance of a blocked player": "player_blocked",
     "balance of an expired session": "session_expired",
     "bad signature": "invalid_signature",
     "bet after its refund": "already_reversed",

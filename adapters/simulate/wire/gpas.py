@@ -182,13 +182,13 @@ def _tags(call: Call) -> dict[str, Any]:
 
 
 def _balance(outcome: Outcome, currency: str) -> dict[str, Any]:
-    """The total is rounded down as everywhere, and so is the bonus; what is left of it is real."""
+    """The total is rounded down as everywhere, and so is real money; bonus is what is left."""
     total = shown(outcome.real + outcome.bonus, currency)
-    bonus = shown(outcome.bonus, currency)
+    real = shown(outcome.real, currency)
     return {
         "leftBalance": total,
         "subWalletsSummary": [
-            {"code": "REAL", "leftBalance": total - bonus, "subWalletsSummary": None},
-            {"code": "BONUS", "leftBalance": bonus, "subWalletsSummary": None},
+            {"code": "REAL", "leftBalance": real, "subWalletsSummary": None},
+            {"code": "BONUS", "leftBalance": total - real, "subWalletsSummary": None},
         ],
     }
