@@ -9,7 +9,7 @@ import structlog
 
 from tests.bench import report
 from tests.bench.databases import Postgres, running_postgres
-from tests.bench.measures import Figure, Sample, Scenario, medians
+from tests.bench.measures import Figure, Sample, Scenario, measured, medians
 from tests.bench.options import Options, parse
 from tests.bench.plan import Plan
 from tests.bench.processes import ROOT, BenchmarkError, machine, stopped_by_signals
@@ -31,7 +31,7 @@ def measure(scenarios: list[Scenario], options: Options) -> list[Sample]:
     for number in range(1, options.rounds + 1):
         for scenario in scenarios:
             for level in scenario.levels:
-                sample = scenario.measure(level, options.seconds)
+                sample = measured(scenario, level, options.seconds, tries=options.tries)
                 samples.append(sample)
                 say(f"round {number}/{options.rounds}  {_line(sample)}")
     return samples

@@ -48,6 +48,29 @@ class Scenario(Protocol):
         """One measurement; raises BenchmarkError where the figure could not be trusted."""
 
 
+OTHERS_MAX = 0.25
+"""Cores that the rest of the machine may use before a measurement counts as disturbed."""
+
+
+def measured(scenario: Scenario, in_flight: int, seconds: float, *, tries: int) -> Sample:
+    """A measurement, made again (up to `tries`) while others use the machine; the calmest one."""
+    samples = []
+    for _ in range(tries):
+        samples.append(scenario.measure(in_flight, seconds))
+        if not disturbed(samples[-1]):
+            break
+    return min(samples, key=_others)
+
+
+def disturbed(sample: Sample) -> bool:
+    """Whether other work on the machine took so much that the figure is too low."""
+    return _others(sample) > OTHERS_MAX
+
+
+def _others(sample: Sample) -> float:
+    return sample.cores.get("others", 0.0)
+
+
 class Meter:
     """Processor time of named process trees and of the rest of the machine over a block."""
 

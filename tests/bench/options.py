@@ -25,6 +25,7 @@ class Options:
     parts: frozenset[str]
     rounds: int
     seconds: float
+    tries: int
     shapes: tuple[Shape, ...]
     levels: tuple[int, ...]
     players: int
@@ -43,16 +44,21 @@ def parse(arguments: list[str] | None = None) -> Options:
     shapes: tuple[Shape, ...] = SHAPES[:1] if chosen.quick else SHAPES
     if chosen.workers or chosen.partitions:
         shapes = (Shape(chosen.workers or 1, chosen.partitions or 1),)
+    quick: bool = chosen.quick
+    heavy_events = 10_000 if quick else 100_000
+    history_events: int = chosen.events or (50_000 if quick else 2_000_000)
     return Options(
         parts=parts,
-        rounds=chosen.rounds or (1 if chosen.quick else 3),
-        seconds=chosen.seconds or (2.0 if chosen.quick else 5.0),
+        rounds=chosen.rounds or (1 if quick else 3),
+        seconds=chosen.seconds or (2.0 if quick else 5.0),
+        tries=chosen.tries or (1 if quick else 3),
         shapes=shapes,
-        levels=(1, 64) if chosen.quick else (1, 8, 32, 64, 128),
-        players=2_000 if chosen.quick else 10_000,
-        heavy_players=2 if chosen.quick else 10,
-        heavy_events=10_000 if chosen.quick else 100_000,
-        history_events=50_000 if chosen.quick else 2_000_000,
+        levels=(1, 64) if quick else (1, 8, 32, 64, 128),
+        players=2_000 if quick else 10_000,
+        # half of the history is that of a few players
+        heavy_players=max(1, min(10, history_events // 2 // heavy_events)),
+        heavy_events=heavy_events,
+        history_events=history_events,
     )
 
 
@@ -68,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="".join(PARTS), help="parts to run, e.g. a,b,d")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (3; quick 1)")
     parser.add_argument("--seconds", type=float, help="of each measurement (5; quick 2)")
+    parser.add_argument(
+        "--tries", type=int, help="of a measurement while others use the machine (3; quick 1)"
+    )
+    parser.add_argument("--events", type=int, help="of the long history (2 million; quick 50 000)")
     parser.add_argument("--workers", type=int, help="service processes (1 and 2 are compared)")
     parser.add_argument("--partitions", type=int, help="ledger partitions (1 and 2 are compared)")
     return parser

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 
+from tests.bench.betbrothers import signed_bets
 from tests.bench.databases import Postgres
 from tests.bench.generator import Load, send
 from tests.bench.measures import Meter, Sample
 from tests.bench.processes import BenchmarkError, module_server
-from tests.bench.traffic import Lanes, Seat, betbrothers_bets
+from tests.bench.traffic import Lanes, Seat
 
 PLAYERS = 10_000
 SIDE_LEVELS = (64,)
@@ -83,7 +84,7 @@ def _seats() -> list[Seat]:
 @contextmanager
 def null_server(directory: Path) -> Iterator[OverHttp]:
     """The generator's ceiling: a server that does nothing at all."""
-    lanes = Lanes(directory / "null", betbrothers_bets(_seats(), seed=1))
+    lanes = Lanes(directory / "null", signed_bets(_seats(), seed=1))
     with module_server("tests.bench.servers.null", log=directory / "null.log") as server:
         yield OverHttp(
             name="generator ceiling",
@@ -99,7 +100,7 @@ def null_server(directory: Path) -> Iterator[OverHttp]:
 @contextmanager
 def signed_server(directory: Path) -> Iterator[OverHttp]:
     """An aiohttp handler that verifies the signature and answers fixed JSON."""
-    lanes = Lanes(directory / "signed", betbrothers_bets(_seats(), seed=2))
+    lanes = Lanes(directory / "signed", signed_bets(_seats(), seed=2))
     with module_server("tests.bench.servers.signed", log=directory / "signed.log") as server:
         yield OverHttp(
             name="signed handler",
@@ -115,7 +116,7 @@ def signed_server(directory: Path) -> Iterator[OverHttp]:
 def library_server(directory: Path, postgres: Postgres) -> Iterator[OverHttp]:
     """The eventsourcing library used plainly, behind the same handler."""
     postgres.create_database("library")
-    lanes = Lanes(directory / "library", betbrothers_bets(_seats(), seed=3))
+    lanes = Lanes(directory / "library", signed_bets(_seats(), seed=3))
     arguments = ["--socket-directory", str(postgres.socket_directory), "--database", "library"]
     arguments += ["--players", str(PLAYERS)]
     log = directory / "library.log"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench.measures import Figure, Sample, find
+from tests.bench.measures import OTHERS_MAX, Figure, Sample, disturbed, find
 
 BARE_SQL = "bare SQL"
 LIBRARY = "library as it comes"
@@ -26,7 +26,11 @@ def measurements(samples: Sequence[Sample]) -> str:
     """One row for each scenario and level, with ratios to bare SQL and to the plain library."""
     header = ["scenario", "in flight", "per second", "p50 ms", "p99 ms", "non-200"]
     header += ["x bare SQL", "x library", "cores"]
-    return _markdown(header, [_row(sample, samples) for sample in samples], text_columns=(0, 8))
+    table = _markdown(header, [_row(sample, samples) for sample in samples], text_columns=(0, 8))
+    noisy = sum(disturbed(sample) for sample in samples)
+    if noisy:
+        table += f"\n\nOther work used more than {OTHERS_MAX} cores in {noisy} rows, marked (!)."
+    return table
 
 
 def single_figures(figures: Sequence[Figure]) -> str:
@@ -82,8 +86,13 @@ def _row(sample: Sample, samples: Sequence[Sample]) -> list[str]:
         str(sample.failures),
         _ratio(sample, find(samples, BARE_SQL, sample.in_flight)),
         _ratio(sample, find(samples, LIBRARY, SIDE_LEVEL)),
-        ", ".join(f"{name} {share:.2f}" for name, share in sample.cores.items()),
+        _cores(sample),
     ]
+
+
+def _cores(sample: Sample) -> str:
+    shares = ", ".join(f"{name} {share:.2f}" for name, share in sample.cores.items())
+    return f"{shares} (!)" if disturbed(sample) else shares
 
 
 def _ratio(sample: Sample, other: Sample | None) -> str:

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+from tests.bench.betbrothers import signed_bets, signed_rounds
 from tests.bench.databases import Postgres
 from tests.bench.measures import Sample, Scenario
 from tests.bench.over_http import OverHttp
 from tests.bench.processes import BenchmarkError
 from tests.bench.service import Service
-from tests.bench.traffic import Lanes, Seat, betbrothers_bets, betbrothers_rounds
+from tests.bench.traffic import Lanes, Seat
 
 RATE_MAX = 20_000
 SLOW_COMMIT_US = 2_000
@@ -17,7 +18,7 @@ ROUNDS = "service, rounds"
 
 def bets(service: Service, seats: list[Seat], levels: tuple[int, ...], *, name: str) -> OverHttp:
     """Signed bets, each the only one of its round."""
-    lanes = Lanes(service.directory / f"{service.database}-bets", betbrothers_bets(seats, seed=4))
+    lanes = Lanes(service.directory / f"{service.database}-bets", signed_bets(seats, seed=4))
     return OverHttp(
         name=name,
         levels=levels,
@@ -33,7 +34,7 @@ def rounds(service: Service, seats: list[Seat], levels: tuple[int, ...], *, name
     """Bets and, some time after each, the win that closes its round."""
     directory = service.directory / f"{service.database}-rounds"
     # one sender: over two, a win might overtake its bet
-    lanes = Lanes(directory, betbrothers_rounds(seats, seed=5), count=1)
+    lanes = Lanes(directory, signed_rounds(seats, seed=5), count=1)
     return OverHttp(
         name=name,
         levels=levels,

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench.betbrothers import SECRET
 from tests.bench.databases import Postgres
 from tests.bench.processes import (
     ROOT,
@@ -19,7 +20,7 @@ from tests.bench.processes import (
     peak_memory_bytes,
     stop,
 )
-from tests.bench.traffic import SECRET, Request
+from tests.bench.traffic import Request
 
 OPERATOR_TOKEN = "benchmark-operator-token-that-guards-nothing"
 COMMAND = Path(sys.executable).with_name("wallet-ledger")

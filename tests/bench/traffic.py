@@ -3,17 +3,10 @@
 A protocol takes part by a function that yields `Request`s without end; nothing else here knows it.
 """
 
-import hashlib
-import hmac
-import json
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-
-SECRET = "benchmark-shared-password"
-WIN_DELAY = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,55 +73,3 @@ class Lanes:
 def _frame(request: Request) -> bytes:
     encoded = request.encoded()
     return b"%05d" % len(encoded) + encoded
-
-
-def betbrothers_bets(seats: Sequence[Seat], *, seed: int) -> Iterator[Request]:
-    """Bets without end, each the only one of its round, which it closes."""
-    chance = random.Random(seed)
-    while True:
-        yield _betbrothers(chance, "bet", chance.choice(seats), _identifier(chance), closes=True)
-
-
-def betbrothers_rounds(seats: Sequence[Seat], *, seed: int) -> Iterator[Request]:
-    """Rounds without end: bets, and for each, well after it, the win that closes its round."""
-    chance = random.Random(seed)
-    open_rounds: list[tuple[Seat, str]] = []
-    while True:
-        fresh = [(chance.choice(seats), _identifier(chance)) for _ in range(WIN_DELAY)]
-        for number, (seat, round_id) in enumerate(fresh):
-            yield _betbrothers(chance, "bet", seat, round_id, closes=False)
-            if open_rounds:
-                earlier_seat, earlier_round = open_rounds[number]
-                yield _betbrothers(chance, "win", earlier_seat, earlier_round, closes=True)
-        open_rounds = fresh
-
-
-def _betbrothers(
-    chance: random.Random, action: str, seat: Seat, round_id: str, *, closes: bool
-) -> Request:
-    transfer = {"transaction_id": _identifier(chance), "round_id": round_id, "round_close": closes}
-    call = {
-        "amount": chance.randrange(1, 500),
-        "currency_code": "EUR",
-        "is_mobile": False,
-        "player_id": seat.player_id,
-        "action": action,
-        "payload": {
-            "reference": "benchmark-game",
-            "session_token": seat.session_token,
-            "provider_transfer_data": transfer,
-        },
-    }
-    return betbrothers_request(call)
-
-
-def betbrothers_request(call: dict[str, object]) -> Request:
-    """A betbrothers call, signed with the shared password."""
-    body = json.dumps(call).encode()
-    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-    headers = (("Content-Type", "application/json"), ("X-REQUEST-SIGN", signature))
-    return Request("POST", "/betbrothers/operator/wallet", headers, body)
-
-
-def _identifier(chance: random.Random) -> str:
-    return f"{chance.getrandbits(128):032x}"

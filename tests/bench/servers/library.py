@@ -17,6 +17,7 @@ from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import IntegrityError
 
+from tests.bench.betbrothers import PATH
 from tests.bench.servers.signed import serve, signature_is_valid
 
 # kind to the library: of 2, 4, 8 and 15 threads, 2 was fastest on two cores
@@ -120,5 +121,5 @@ if __name__ == "__main__":
         ]:
             opened.result()
     application = web.Application()
-    application.router.add_post("/betbrothers/operator/wallet", Calls(ledger).wallet)
+    application.router.add_post(PATH, Calls(ledger).wallet)
     uvloop.run(serve(application, arguments.port))

@@ -8,8 +8,8 @@ import hmac
 import uvloop
 from aiohttp import web
 
+from tests.bench.betbrothers import PATH, SECRET
 from tests.bench.servers.null import BODY
-from tests.bench.traffic import SECRET
 
 
 def signature_is_valid(body: bytes, signature: str) -> bool:
@@ -38,5 +38,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     application = web.Application()
-    application.router.add_post("/betbrothers/operator/wallet", wallet)
+    application.router.add_post(PATH, wallet)
     uvloop.run(serve(application, parser.parse_args().port))
