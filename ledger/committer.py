@@ -47,7 +47,7 @@ class CommitterLimits(msgspec.Struct, frozen=True, kw_only=True):
     wallets_max: int = 20_000
     keys_max: int = 20_000
     snapshot_every: int = 200
-    notify_pause_s: float = 0.02
+    notify_pause_s: float = 0.05
     retry_pause_s: float = 0.05
 
 
