@@ -54,7 +54,7 @@ SESSIONS_MAX: Final = 32
 fell out counts as expired."""
 
 
-class Wallet(msgspec.Struct, frozen=True):
+class Wallet(msgspec.Struct, frozen=True, gc=False):
     """Balances of one currency in ledger units.
 
     ``held`` is set aside for withdrawals and part of neither balance.
@@ -70,7 +70,7 @@ class Wallet(msgspec.Struct, frozen=True):
         return self.real + self.bonus
 
 
-class Session(msgspec.Struct, frozen=True):
+class Session(msgspec.Struct, frozen=True, gc=False):
     """A game session.
 
     ``session`` is the token's SHA-256 in hex; ``first_bet_at`` is the reality check's clock.
@@ -87,7 +87,7 @@ class Session(msgspec.Struct, frozen=True):
     closed: bool = False
 
 
-class Bet(msgspec.Struct, frozen=True):
+class Bet(msgspec.Struct, frozen=True, gc=False):
     """A stake with its exact split."""
 
     key: str
@@ -96,7 +96,7 @@ class Bet(msgspec.Struct, frozen=True):
     refunded: bool = False
 
 
-class Win(msgspec.Struct, frozen=True):
+class Win(msgspec.Struct, frozen=True, gc=False):
     """A win.
 
     It settles ``bet_key``, or where it names none or closed its round, the first ``covers`` bets.
@@ -110,7 +110,7 @@ class Win(msgspec.Struct, frozen=True):
     reversed: bool = False
 
 
-class Round(msgspec.Struct, frozen=True):
+class Round(msgspec.Struct, frozen=True, gc=False):
     """A player's round, of one integration and currency."""
 
     integration: str
@@ -131,7 +131,7 @@ class Round(msgspec.Struct, frozen=True):
         )
 
 
-class Limits(msgspec.Struct, frozen=True):
+class Limits(msgspec.Struct, frozen=True, gc=False):
     """A currency's responsible-gaming limits in ledger units; None = none."""
 
     max_bet: int | None = None
@@ -140,7 +140,7 @@ class Limits(msgspec.Struct, frozen=True):
     loss_limit_month: int | None = None
 
 
-class Losses(msgspec.Struct, frozen=True):
+class Losses(msgspec.Struct, frozen=True, gc=False):
     """Stakes - refunds - wins of the current day, week (from Monday) and month, in UTC.
 
     Periods are ordinals.
@@ -184,7 +184,7 @@ def periods(moment: datetime) -> tuple[int, int, int]:
     return day, day - moment.weekday(), moment.year * 12 + moment.month
 
 
-class Player(msgspec.Struct, frozen=True):
+class Player(msgspec.Struct, frozen=True, gc=False):
     """A player at a version of the stream; version 0 is a player who does not exist.
 
     ``rounds`` and ``closed_rounds`` are keyed by `round_key`, oldest first; ``open_rounds`` counts
