@@ -29,20 +29,22 @@ async def initialise(url: str, partitions: int, *, target: int | None = None) ->
     """Create the schema or bring it up to date; several processes may do so at once.
 
     The login must be a superuser, or have CREATEROLE and CREATE on the database. ``target``: stop
-    at that migration. Raises `SchemaError`, and `psycopg.Error` where the login lacks a right.
+    at that migration. Raises `SchemaError`, and `psycopg.Error` where the server fails.
     """
+    last = migrations()[-1].number if target is None else target
     async with await _connect(url) as connection:
+        # Held until the connection ends: one process upgrades, the others find it done.
         await connection.execute(statement("lock_migrations"))
         try:
             await _bootstrap(connection, partitions)
             await _check_partitions(connection, partitions)
             done = await _applied(connection)
             for migration in migrations():
-                if migration.number > done and migration.number <= (target or migration.number):
+                if done < migration.number <= last:
                     await _apply(connection, migration, partitions)
-        finally:
-            if not connection.closed:
-                await connection.execute(statement("unlock_migrations"))
+        except psycopg.errors.InsufficientPrivilege as error:
+            reason = error.diag.message_detail or error.diag.message_primary
+            raise SchemaError(f"the login may not create the ledger: {reason}") from error
 
 
 async def check(url: str, partitions: int) -> None:

@@ -60,7 +60,8 @@ class Databases:
         """The name of a new database."""
         worker = os.environ.get("PYTEST_XDIST_WORKER", "gw")
         name = f"test_{worker}_{next(_numbers)}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {template or 'template1'}")
+        source = template or "template1"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY FILE_COPY")
         return name
 
     def drop(self, name: str) -> None:

@@ -121,9 +121,6 @@ ORDER BY received_at, id LIMIT %s
 -- name: lock_migrations
 SELECT pg_catalog.pg_advisory_lock(8350120260)
 
--- name: unlock_migrations
-SELECT pg_catalog.pg_advisory_unlock(8350120260)
-
 -- name: applied_migrations
 SELECT number, name, checksum FROM ledger.migrations ORDER BY number
 
