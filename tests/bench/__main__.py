@@ -59,7 +59,8 @@ def run(options: Options) -> None:
     about["load at end"] = _load()
     middle = medians(samples)
     print(report.tables(about, middle, figures))
-    print(f"\n{report.readme_table(middle, plan.headline(middle))}")
+    if middle:
+        print(f"\n{report.readme_table(middle, plan.headline(middle))}")
     file = RESULTS / f"{started}.json"
     report.write_json(file, about=about, samples=samples, medians=middle, figures=figures)
     say(f"written to {file.relative_to(ROOT)}")

@@ -15,7 +15,7 @@ from statistics import median
 
 from tests.bench.betbrothers import signed_bets
 from tests.bench.databases import Postgres
-from tests.bench.measures import Figure, measured
+from tests.bench.measures import Figure, Sample, Scenario, measured, medians
 from tests.bench.options import Options
 from tests.bench.processes import ROOT, BenchmarkError
 from tests.bench.provision import take_seats
@@ -26,6 +26,8 @@ from tests.bench.traffic import Seat
 LOADERS = 2
 IN_FLIGHT = 64
 RATIO_AIM = 0.9
+# long enough that every player has been loaded and most index pages were written once
+WARM_UP_S = 6.0
 COLD_AIM_MS = 10.0
 
 
@@ -114,28 +116,36 @@ class History:
 
     def _throughput(self, grown: Service, seats: list[Seat]) -> list[Figure]:
         empty = self._service("empty")
-        scenarios = {
+        scenarios: dict[str, Scenario] = {
             "empty store": bets(empty, self._seats(empty), (IN_FLIGHT,), name="empty store"),
             "after the history": bets(grown, seats, (IN_FLIGHT,), name="after the history"),
         }
-        rates: dict[str, list[float]] = {name: [] for name in scenarios}
-        for scenario in scenarios.values():
-            scenario.measure(IN_FLIGHT, 1.0)
-        for _ in range(self._options.rounds):
-            for name, scenario in scenarios.items():
-                sample = measured(
-                    scenario, IN_FLIGHT, self._options.seconds, tries=self._options.tries
-                )
-                rates[name].append(sample.per_second)
-                self._say(f"{name}: {sample.per_second:,.0f}/s {sample.cores}")
-        before, after = (median(found) for found in rates.values())
-        ratio = after / before
+        for name, scenario in scenarios.items():
+            cold = scenario.measure(IN_FLIGHT, WARM_UP_S)
+            self._say(f"{name}, warming up: {cold.per_second:,.0f}/s")
+        samples = [
+            self._measured(scenario)
+            for _ in range(self._options.rounds)
+            for scenario in scenarios.values()
+        ]
+        return self._growth_figures(*medians(samples))
+
+    def _measured(self, scenario: Scenario) -> Sample:
+        options = self._options
+        sample = measured(scenario, IN_FLIGHT, options.seconds, tries=options.tries)
+        self._say(f"{sample.scenario}: {sample.per_second:,.0f}/s {sample.cores}")
+        return sample
+
+    def _growth_figures(self, empty: Sample, grown: Sample) -> list[Figure]:
+        ratio = grown.per_second / empty.per_second
         events = f"{self._options.history_events:,} events"
         aim = f">= {RATIO_AIM}"
         return [
-            Figure("bets at 64, empty store", before, "/s"),
-            Figure(f"bets at 64, after {events}", after, "/s"),
+            Figure("bets at 64, empty store", empty.per_second, "/s"),
+            Figure(f"bets at 64, after {events}", grown.per_second, "/s"),
             Figure(f"after {events} / empty store", ratio, "x", aim, ratio >= RATIO_AIM),
+            Figure("processor time of a bet, empty store", empty.cpu_us, "us"),
+            Figure(f"processor time of a bet, after {events}", grown.cpu_us, "us"),
         ]
 
 

@@ -26,6 +26,12 @@ class Sample:
     failures: int = 0
     cores: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def cpu_us(self) -> float:
+        """Processor time that server and database spent on one operation, in microseconds."""
+        spent = self.cores.get("service", 0.0) + self.cores.get("database", 0.0)
+        return spent / self.per_second * 1e6 if self.per_second else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:

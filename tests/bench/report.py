@@ -25,8 +25,8 @@ def tables(about: dict[str, str], samples: Sequence[Sample], figures: Sequence[F
 def measurements(samples: Sequence[Sample]) -> str:
     """One row for each scenario and level, with ratios to bare SQL and to the plain library."""
     header = ["scenario", "in flight", "per second", "p50 ms", "p99 ms", "non-200"]
-    header += ["x bare SQL", "x library", "cores"]
-    table = _markdown(header, [_row(sample, samples) for sample in samples], text_columns=(0, 8))
+    header += ["x bare SQL", "x library", "CPU us", "cores"]
+    table = _markdown(header, [_row(sample, samples) for sample in samples], text_columns=(0, 9))
     noisy = sum(disturbed(sample) for sample in samples)
     if noisy:
         table += f"\n\nOther work used more than {OTHERS_MAX} cores in {noisy} rows, marked (!)."
@@ -86,6 +86,7 @@ def _row(sample: Sample, samples: Sequence[Sample]) -> list[str]:
         str(sample.failures),
         _ratio(sample, find(samples, BARE_SQL, sample.in_flight)),
         _ratio(sample, find(samples, LIBRARY, SIDE_LEVEL)),
+        f"{sample.cpu_us:.0f}",
         _cores(sample),
     ]
 
