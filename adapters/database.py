@@ -34,8 +34,17 @@ def database_in_use(database: Database) -> Iterator[Addresses]:
         migrate_url = database.migrate_url.reveal() if database.migrate_url else url
         yield Addresses(url, migrate_url)
         return
-    with EmbeddedPostgres(database.data_dir) as embedded:
+    embedded = EmbeddedPostgres(database.data_dir)
+    try:
+        embedded.start()
+    except OSError as error:
+        raise CommandError(
+            f"database: cannot use {database.data_dir}: {error.strerror} ({error.filename})"
+        ) from error
+    try:
         yield Addresses(embedded.url(), embedded.migrate_url, embedded)
+    finally:
+        embedded.stop()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import uvloop
 from aiohttp import web
 
 from adapters.app import LEDGER, LedgerMetrics, create_app
-from adapters.command_line import CommandError
+from adapters.command_line import CommandError, complain
 from adapters.database import Addresses, database_in_use, one_line_errors
 from adapters.demo import demonstrate
 from adapters.metrics import Metrics, worker_died
@@ -46,10 +46,28 @@ _COLLECT_AFTER: Final = 50_000
 
 def serve(settings: Settings) -> None:
     """Run until SIGTERM or Ctrl-C. Raises `CommandError` where the service cannot start."""
+    _check_port(settings)
+    _warn_of_nobody(settings)
     with one_line_errors(), database_in_use(settings.database) as addresses:
         asyncio.run(_prepare(addresses, settings.database.partitions))
         run = _work if settings.server.workers == 1 else _supervise
         run(settings, addresses)
+
+
+def _check_port(settings: Settings) -> None:
+    """Refuse a port that is taken before a database is made for nothing.
+
+    Without SO_REUSEPORT: the workers share their port among themselves, never with another server.
+    """
+    _listen(settings, shared=False).close()
+
+
+def _warn_of_nobody(settings: Settings) -> None:
+    if not settings.integrations and not settings.operator_tokens:
+        complain(
+            "warning: neither [integrations] nor operator.tokens are configured:"
+            " nobody can call this server"
+        )
 
 
 async def _prepare(addresses: Addresses, partitions: int) -> None:
@@ -147,12 +165,12 @@ class _Refusing(asyncio.Protocol):
         transport.close()
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """The listening socket; several workers share the port."""
+def _listen(settings: Settings, *, shared: bool = True) -> socket.socket:
+    """The listening socket; several workers share the port unless ``shared`` is False."""
     family = socket.AF_INET6 if ":" in settings.server.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if settings.server.workers > 1:
+    if shared and settings.server.workers > 1:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         sock.bind((settings.server.host, settings.server.port))
@@ -183,6 +201,7 @@ async def _announce(ledger: Ledger, settings: Settings) -> None:
     """Say where the service is; for a demonstration, with players and an example that works."""
     log.info("serving", host=settings.server.host, port=settings.server.port)
     if settings.demo is not None:
+        configure_logging().flush()  # no log line between the lines for people
         await demonstrate(ledger, settings)
 
 
@@ -199,7 +218,6 @@ async def _keep_workers(settings: Settings, addresses: Addresses) -> None:
     url, embedded = addresses.url, addresses.embedded
     configure_logging()
     stopped = _stop_signals()
-    _listen(settings).close()
     spawn = multiprocessing.get_context("spawn")
 
     def start() -> SpawnProcess:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -16,12 +18,15 @@ from rich.table import Table
 
 from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option
 from adapters.settings import Settings
+from adapters.simulate.client import Unplayable
 from adapters.simulate.runner import Plan, Simulation
 from adapters.simulate.situations import VACUITY_ROUNDS_MIN, enabled
 from adapters.simulate.tally import Tally
 from adapters.simulate.target import NoTarget, Target, target
 
 DIFFERENCES_SHOWN = 20
+
+CONNECT_TIMEOUT_S = 5.0
 
 LINE_EVERY = 20
 """Without a terminal, progress is a line for each twentieth part."""
@@ -62,8 +67,12 @@ def command(
         against = target(settings, url=url, all_protocols=all_protocols)
     except NoTarget as error:
         raise CommandError(str(error)) from error
+    _require_server(against.url)
     plan = Plan(players=players, rounds=rounds, seed=seed, concurrency=concurrency)
-    tally, run_id = _run(against, plan)
+    try:
+        tally, run_id = _run(against, plan)
+    except Unplayable as error:
+        raise CommandError(f"{against.url}: {error}") from error
     missing: list[str] = []
     if rounds >= VACUITY_ROUNDS_MIN:
         missing = tally.missing(enabled(against.wires, is_admin=against.is_admin))
@@ -74,6 +83,16 @@ def command(
         figures = {**about, **tally.report(), "situations_missing": missing}
         report.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return DIFFERENCE if tally.differences or missing else DONE
+
+
+def _require_server(url: str) -> None:
+    """Say at once that nobody listens; once it has begun, a simulation outwaits a restart."""
+    address = urlsplit(url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise CommandError(f"no server at {url}: {error.strerror or error}") from error
 
 
 def _run(against: Target, plan: Plan) -> tuple[Tally, str]:
