@@ -19,11 +19,18 @@ ANSWER_TIMEOUT_S = 30.0
 SETTLE_TIMEOUT_S = 90.0
 """How long a call is repeated while the server is away or cannot commit."""
 
+START_TIMEOUT_S = 15.0
+"""How long the server may take to be there at all."""
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 
 
 class Unsettled(Exception):
     """The server gave no final answer in time."""
+
+
+class Unplayable(Exception):
+    """Nothing could be played; the message is one line."""
 
 
 class Client:
@@ -51,9 +58,14 @@ class Client:
         except (ClientError, TimeoutError, OSError):
             return None
 
-    async def settle(self, request: Request, unavailable: Callable[[Answer], bool]) -> Answer:
+    async def settle(
+        self,
+        request: Request,
+        unavailable: Callable[[Answer], bool],
+        timeout_s: float = SETTLE_TIMEOUT_S,
+    ) -> Answer:
         """Repeat the request until there is a final answer. Raises `Unsettled`."""
-        pauses = Pauses()
+        pauses = Pauses(timeout_s)
         tries = 1
         while True:
             answer = await self.send(request)
@@ -67,6 +79,7 @@ class Client:
         """Send the request and leave after ``patience_s`` without reading what comes back."""
         self.requests += 1
         target = urlsplit(self._url)
+        secure = target.scheme == "https"
         lines = [
             f"{request.method} {target.path}{request.path} HTTP/1.1",
             f"Host: {target.netloc}",
@@ -75,7 +88,11 @@ class Client:
         ]
         head = "\r\n".join([*lines, "", ""]).encode()
         with suppress(OSError):
-            _, writer = await asyncio.open_connection(target.hostname, target.port or 80)
+            _, writer = await asyncio.open_connection(
+                target.hostname,
+                target.port or (443 if secure else 80),
+                ssl=True if secure else None,
+            )
             writer.write(head + request.body)
             with suppress(OSError):
                 await writer.drain()
@@ -86,14 +103,15 @@ class Client:
 class Pauses:
     """Waiting times that grow until the time is up."""
 
-    def __init__(self) -> None:
-        self._deadline = asyncio.get_running_loop().time() + SETTLE_TIMEOUT_S
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._deadline = asyncio.get_running_loop().time() + timeout_s
         self._pause_s = FIRST_PAUSE_S
 
     async def wait(self) -> None:
         """Wait before the next try. Raises `Unsettled` when the time is up."""
         if asyncio.get_running_loop().time() > self._deadline:
-            raise Unsettled(f"no final answer within {SETTLE_TIMEOUT_S:g} s")
+            raise Unsettled(f"no final answer within {self._timeout_s:g} s")
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 

@@ -5,7 +5,7 @@ An amount is an int in hundred-thousandths of the main unit, whatever the curren
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 SCALE = 5
 """Decimals of an amount: enough for the currencies below and for the provider that sends five."""
@@ -38,8 +38,11 @@ def shown(amount: int, currency: str) -> Decimal:
 
 def parse(text: str) -> int:
     """The amount that a decimal string in main units means. Raises ValueError when it is finer."""
-    scaled = Decimal(text).scaleb(SCALE)
-    amount = int(scaled)
+    try:
+        scaled = Decimal(text).scaleb(SCALE)
+        amount = int(scaled)
+    except (InvalidOperation, OverflowError) as error:
+        raise ValueError(f"{text!r} is no amount") from error
     if amount != scaled:
         raise ValueError(f"{text} has more than {SCALE} decimals")
     return amount

@@ -270,6 +270,8 @@ class Desk:
     def _manner(self, call: Call, outcome: Outcome) -> tuple[Manner, int]:
         """Only what is booked may be cut: its ghost, arriving later, repeats it, no more."""
         draw = self.chance.random()
+        if call.operation == "close_session":
+            return "plain", 1
         booked = outcome.movement is not None and call.operation != "balance"
         if booked and draw < CUT:
             return "cut", 1

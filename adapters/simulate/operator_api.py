@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from adapters.simulate.calls import Session
-from adapters.simulate.client import Client
+from adapters.simulate.client import START_TIMEOUT_S, Client, Unplayable, Unsettled
 from adapters.simulate.currencies import main_units, parse
 from adapters.simulate.steps import OperatorStep
 from adapters.simulate.wire.base import Answer, Request
@@ -38,7 +38,7 @@ class Operator:
         """Send until there is a final answer. Raises `Unsettled`."""
         data = b"" if body is None else json.dumps(body).encode()
         request = Request(method, path, self._headers, data)
-        return await self._client.settle(request, lambda answer: answer.status == 503)
+        return await self._client.settle(request, _unavailable)
 
     async def perform(self, player_id: str, step: OperatorStep) -> Wrong | None:
         """Carry out a step; what was expected and what came instead, or None."""
@@ -62,6 +62,16 @@ class Operator:
                 return _status(await self.call("PUT", f"{player}/limits", limit), 200)
             case _:
                 return await self._move(player, step)
+
+    async def greet(self) -> None:
+        """Find the server and see that it takes the token. Raises `Unplayable`."""
+        request = Request("GET", "/api/players/sim-nobody", self._headers)
+        try:
+            answer = await self._client.settle(request, _unavailable, START_TIMEOUT_S)
+        except Unsettled as error:
+            raise Unplayable(f"no server to play against: {error}") from error
+        if answer.status != 404:
+            raise Unplayable(f"the operator API does not know us: {answer}")
 
     async def disable_game(self, integration: str, game: str) -> Wrong | None:
         """Switch a game off. Needs the role admin."""
@@ -109,6 +119,10 @@ class Operator:
             return wrong
         session.launch_token = session.token = str(answer.fields()["session_token"])
         return None
+
+
+def _unavailable(answer: Answer) -> bool:
+    return answer.status == 503
 
 
 def _movement(step: OperatorStep) -> dict[str, Any]:

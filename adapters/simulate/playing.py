@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from adapters.simulate.calls import Outcome
 from adapters.simulate.client import Client
 from adapters.simulate.operator_api import Operator
 from adapters.simulate.steps import OperatorStep, ProviderStep, Step
@@ -38,9 +39,14 @@ class Playing:
 
     async def _operate(self, step: OperatorStep) -> None:
         self.tally.operations[f"operator {step.action}"] += 1
-        wrong = await self.operator.perform(self.player_id, step)
+        name = f"{step.action} {step.reference}"
+        try:
+            wrong = await self.operator.perform(self.player_id, step)
+        except (ValueError, KeyError, TypeError) as error:
+            self.tally.differ(self.player_id, name, "the documented answer", repr(error))
+            return
         if wrong is not None:
-            self.tally.differ(self.player_id, f"{step.action} {step.reference}", *wrong)
+            self.tally.differ(self.player_id, name, *wrong)
         if step.action == "open session" and step.session is not None:
             await self._open(step)
 
@@ -94,8 +100,8 @@ class Playing:
         self, step: ProviderStep, request: Request, answer: Answer
     ) -> tuple[str, object] | None:
         right = list(step.wire.expected(step.call, step.outcome, request))
-        if step.wire.switches.replay == "error" and (step.manner != "plain" or answer.tries > 1):
-            right += step.wire.expected(step.call, replace(step.outcome, replayed=True), request)
+        for other in _other_outcomes(step, answer):
+            right += step.wire.expected(step.call, other, request)
         if not any(one.fits(answer) for one in right):
             return " or ".join(str(one) for one in right), answer
         if wrong := step.wire.unsigned(answer):
@@ -125,6 +131,17 @@ class Playing:
         first = step.wire.stable(answers[0])
         other = next((one for one in answers[1:] if step.wire.stable(one) != first), None)
         return None if other is None else (f"the same as its copy, {answers[0]}", other)
+
+
+def _other_outcomes(step: ProviderStep, answer: Answer) -> list[Outcome]:
+    """What is right as well for a call that was sent more than once, where that is no success."""
+    if step.manner == "plain" and answer.tries == 1:
+        return []
+    if step.call.operation == "close_session":
+        return [replace(step.outcome, refusal="session_expired")]
+    if step.wire.switches.replay == "error":
+        return [replace(step.outcome, replayed=True)]
+    return []
 
 
 def _excerpt(body: bytes) -> str:

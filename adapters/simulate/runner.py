@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 
 from adapters.simulate.checks import check_events, check_player
-from adapters.simulate.client import Client, Unsettled, open_session
+from adapters.simulate.client import Client, Unplayable, Unsettled, open_session
 from adapters.simulate.desk import Desk
 from adapters.simulate.operator_api import Operator
 from adapters.simulate.playing import Playing
@@ -52,17 +52,14 @@ class Simulation:
         self._disabled_game = f"sim::disabled-{self.run_id}" if target.is_admin else ""
 
     async def run(self) -> Tally:
-        """Play and check. Every failure to get an answer is a difference."""
+        """Play and check; an answer that never comes is a difference. Raises `Unplayable`."""
         started = time.perf_counter()
         async with open_session(self._plan.concurrency) as http:
             client = Client(self._target.url, http)
             operator = Operator(client, self._target.token)
             desks = [self._desk(number) for number in range(self._plan.players)]
-            try:
-                await self._disable_games(operator)
-            except Unsettled as error:
-                self.tally.differ("-", "disable a game", "an answer", error)
-                return self.tally
+            await operator.greet()
+            await self._disable_games(operator)
             await self._each("playing", desks, lambda desk: self._play(desk, client, operator))
             await self._each("checking", desks, lambda desk: self._check(desk, operator))
         self.tally.requests, self.tally.repeated = client.requests, client.repeated
@@ -125,9 +122,13 @@ class Simulation:
         if not self._disabled_game:
             return
         for wire in self._target.wires:
-            wrong = await operator.disable_game(wire.switches.name, self._disabled_game)
+            name = wire.switches.name
+            try:
+                wrong = await operator.disable_game(name, self._disabled_game)
+            except Unsettled as error:
+                raise Unplayable(f"a game of {name} cannot be disabled: {error}") from error
             if wrong is not None:
-                self.tally.differ("-", f"disable a game of {wire.switches.name}", *wrong)
+                self.tally.differ("-", f"disable a game of {name}", *wrong)
 
 
 def currencies(number: int) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def _altered(desk: Desk) -> Iterator[Step]:
         replace(call, game="sim::another-game"),
     ]
     if call.operation in ("bet", "win") or old.wire.amount_in_undo:
-        changes.append(replace(call, amount=call.amount + smallest))
+        changes.append(replace(call, amount=call.amount + smallest, tag=""))
     if call.refers_to:
         changes.append(replace(call, refers_to=desk.fresh_id()))
     yield desk.again("same id with altered content", old, desk.chance.choice(changes))

@@ -41,8 +41,9 @@ def target(settings: configured.Settings, *, url: str | None, all_protocols: boo
     if token is None:
         raise NoTarget("the configuration has no operator token of role operator or admin")
     server = settings.server
+    host = f"[{server.host}]" if ":" in server.host else server.host
     return Target(
-        url=(url or f"http://{server.host}:{server.port}").rstrip("/"),
+        url=(url or f"http://{host}:{server.port}").rstrip("/"),
         token=token.token.reveal(),
         is_admin=token.role == "admin",
         wires=wires,

@@ -78,8 +78,9 @@ class Gpas(Wire):
                 return self._with_body("PATCH", f"/movements/rollback?{query}", call, variation)
 
     def signed(self, request: Request) -> Request:
-        """Capital hex SHA1 over the body, or over the query where there is no body."""
-        signed = request.body or urlsplit(request.path).query.encode()
+        """Capital hex SHA1 over the body of a movement, over the query of every other call."""
+        is_movement = "/movements/" in request.path
+        signed = request.body if is_movement else urlsplit(request.path).query.encode()
         signature = sha1(signed + self._secret).hexdigest().upper()  # noqa: S324  (theirs to choose)
         headers = {
             **request.headers,
