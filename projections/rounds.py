@@ -1,0 +1,139 @@
+"""Rounds: what was staked and won in each, and whether it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from ledger import arrays
+from ledger.events import (
+    BetPlaced,
+    BetRefunded,
+    GameMovement,
+    RefundTombstoned,
+    WinCredited,
+    WinReversed,
+)
+from projections.entries import Entry, names_of, pick
+from projections.writes import BrokenView, Change, Packed, Write
+
+# A tombstone names a round that never came to be.
+_NAMES: Final = names_of(GameMovement) - names_of(RefundTombstoned)
+
+_Key: TypeAlias = tuple[str, str, str]
+_BETS, _STAKES, _REFUNDS_COUNT, _REFUNDS, _WINS_COUNT, _WINS, _REVERSALS_COUNT, _REVERSALS = range(
+    8
+)
+
+
+class _Round:
+    __slots__ = (
+        "closed_at",
+        "closed_reason",
+        "currency",
+        "game",
+        "last_activity_at",
+        "opened_at",
+        "sums",
+    )
+
+    def __init__(self, event: GameMovement) -> None:
+        self.game = event.game or ""
+        self.currency = event.currency
+        self.opened_at = event.recorded_at if event.opens_round else None
+        self.closed_at = event.recorded_at
+        self.closed_reason: str | None = None
+        self.last_activity_at: datetime = event.recorded_at
+        self.sums = [0] * 8
+
+
+class Rounds:
+    """One row a round of a player; wins without a bet have their rounds, too."""
+
+    name: Final = "rounds"
+    tables: Final = ("rounds",)
+
+    def fold(self, entries: Sequence[Entry]) -> list[Change]:
+        """Rounds opened and moved."""
+        rounds: dict[_Key, _Round] = {}
+        for entry, event in pick(entries, _NAMES):
+            key = (entry.player_id, event.integration, event.round_id)
+            found = rounds.get(key)
+            if found is None:
+                if event.round_id is None:
+                    raise BrokenView(f"{entry}: it names no round")
+                rounds[key] = found = _Round(event)
+            elif event.opens_round or event.currency != found.currency:
+                raise BrokenView(f"{entry}: it does not fit its round")
+            _add(found.sums, event)
+            found.last_activity_at = event.recorded_at
+            if event.closes_round and found.closed_reason is None:
+                found.closed_at = event.recorded_at
+                found.closed_reason = closed_reason(event)
+        return _changes(rounds)
+
+
+def closed_reason(event: GameMovement) -> str:
+    """Why a movement closed its round: the reason given, else the provider's operation."""
+    return event.reason or event.operation
+
+
+def reversed_amount(event: WinReversed) -> int:
+    """The whole win that was reversed, what could not be taken included."""
+    return uncovered(event) - event.real - event.bonus
+
+
+def uncovered(event: WinReversed) -> int:
+    """The part of a reversed win that the player keeps (rule 10, "clamp").
+
+    Under "negative" the shortfall was taken all the same, and left the real balance below zero; it
+    was not taken if the event either took no real money or left the balance at zero.
+    """
+    return 0 if event.real < 0 and event.balance_real < 0 else event.shortfall
+
+
+def _add(sums: list[int], event: GameMovement) -> None:
+    if isinstance(event, BetPlaced):
+        sums[_BETS] += 1
+        sums[_STAKES] -= event.real + event.bonus
+    elif isinstance(event, WinCredited):
+        sums[_WINS_COUNT] += 1
+        sums[_WINS] += event.real + event.bonus
+    elif isinstance(event, BetRefunded):
+        sums[_REFUNDS_COUNT] += 1
+        sums[_REFUNDS] += event.real + event.bonus
+    elif isinstance(event, WinReversed):
+        sums[_REVERSALS_COUNT] += 1
+        sums[_REVERSALS] += reversed_amount(event)
+    elif event.real or event.bonus:
+        raise BrokenView(f"{event.NAME} moves money")
+
+
+def _changes(rounds: dict[_Key, _Round]) -> list[Change]:
+    opened = [(key, found) for key, found in rounds.items() if found.opened_at is not None]
+    moved = [(key, found) for key, found in rounds.items() if found.opened_at is None]
+    changes: list[Change] = []
+    if opened:
+        opened_ats = [found.opened_at for _, found in opened if found.opened_at is not None]
+        columns = [*_columns(opened), Packed(arrays.timestamps(opened_ats))]
+        changes.append(Write("open_rounds", columns, len(opened)))
+    if moved:
+        changes.append(Write("move_rounds", _columns(moved), len(moved)))
+    return changes
+
+
+def _columns(rows: list[tuple[_Key, _Round]]) -> list[Packed]:
+    players, integrations, round_ids = zip(*(key for key, _ in rows), strict=True)
+    found = [row for _, row in rows]
+    return [
+        Packed(arrays.texts(players)),
+        Packed(arrays.texts(integrations)),
+        Packed(arrays.texts(round_ids)),
+        Packed(arrays.texts([row.game for row in found])),
+        Packed(arrays.texts([row.currency for row in found])),
+        Packed(arrays.timestamps([row.last_activity_at for row in found])),
+        Packed(arrays.timestamps([row.closed_at for row in found])),
+        Packed(arrays.optional_texts([row.closed_reason for row in found])),
+        *(Packed(arrays.bigints(sums)) for sums in zip(*(row.sums for row in found), strict=True)),
+    ]

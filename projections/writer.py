@@ -1,0 +1,166 @@
+"""One view of one partition: its lock, its position, and its batches, each in one transaction.
+
+The lock belongs to the session that writes: who loses the connection loses the right to write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import psycopg
+import structlog
+from psycopg.errors import DataError, IntegrityError
+
+from ledger.connections import Connection, connect, hang_up
+from ledger.sql import schema_name
+from projections.entries import Entry
+from projections.feed import ROLE
+from projections.sql import LIVE, statement
+from projections.view import View
+from projections.writes import Change, apply, prepare
+
+log = structlog.get_logger(__name__)
+
+_WRITE_S: Final = 60.0
+
+WRITER_SETTINGS: Final = {
+    # A lost tail is read again from the log: position and rows are lost together.
+    "synchronous_commit": "off",
+    # A plan made on an empty table must not turn into a scan of a full one.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    # A process that froze in the middle must not hold the view for ever.
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
+
+class Overtaken(Exception):
+    """Somebody else moved the view: a rebuilt one has taken its place."""
+
+
+class ViewWriter:
+    """Writes a view's batches while it holds the view's lock.
+
+    ``position`` is None until the lock is held; ``error`` says why the view does not move, and
+    ``stopped`` that it will not until the next start.
+    """
+
+    def __init__(self, url: str, partition: int, view: View) -> None:
+        self.view = view
+        self.position: int | None = None
+        self.error: str | None = None
+        self.stopped = False
+        self._url = url
+        self._schema = schema_name(partition)
+        self._connection: Connection | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the view can be moved by this writer now."""
+        return self.position is not None and not self.stopped
+
+    async def acquire(self) -> bool:
+        """Take the lock if nobody else has it, and look where the view is; False: others have it.
+
+        Raises `psycopg.Error`.
+        """
+        if self.position is not None and self._connection is not None:
+            return True
+        if self._connection is None or self._connection.closed:
+            purpose = f"view {self._schema}.{self.view.name}"
+            self._connection = await connect(
+                self._url, purpose, role=ROLE, settings=WRITER_SETTINGS
+            )
+            prepare(self._connection)
+        if not await self._value("try_lock", f"{self._schema}.{self.view.name}"):
+            return False
+        await self._reload()
+        log.info("view_taken", schema=self._schema, view=self.view.name, position=self.position)
+        return True
+
+    async def advance(self, entries: Sequence[Entry]) -> None:
+        """Move the view over the next entries of the log.
+
+        At one that it cannot take it stops, having written all before it. Raises `psycopg.Error`
+        where the database cannot work: `lose` the view then.
+        """
+        if not entries or self.stopped:
+            return
+        try:
+            await self._write(entries, self.view.fold(entries))
+        except Overtaken:
+            await self._reload()
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            raise
+        except psycopg.Error as error:
+            if not isinstance(error, DataError | IntegrityError):
+                raise
+            await self._narrow(entries, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this view stops and says so
+            await self._narrow(entries, error)
+
+    async def lose(self, error: str | None = None) -> None:
+        """Give up the connection, and the lock with it."""
+        self.position, self.stopped, self.error = None, False, error
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.close()
+
+    async def _narrow(self, entries: Sequence[Entry], error: Exception) -> None:
+        """Find the entry that did it: try the halves one after the other."""
+        if len(entries) == 1:
+            await self._stop(entries[0], error)
+            return
+        middle = len(entries) // 2
+        before = self.position
+        await self.advance(entries[:middle])
+        if self.position == entries[middle - 1].notification_id and self.position != before:
+            await self.advance(entries[middle:])
+
+    async def _stop(self, entry: Entry, error: Exception) -> None:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        self.stopped, self.error = True, f"{entry}: {reason}"
+        log.error(
+            "view_stopped",
+            schema=self._schema,
+            view=self.view.name,
+            position=self.position,
+            error=self.error,
+        )
+        connection = self._held()
+        parameters = (self.error, self.view.name, self.position)
+        await connection.execute(statement("stop", self._schema), parameters)
+
+    async def _write(self, entries: Sequence[Entry], changes: Sequence[Change]) -> None:
+        connection = self._held()
+        position = entries[-1].notification_id
+        alarm = asyncio.get_running_loop().call_later(_WRITE_S, hang_up, connection)
+        try:
+            async with connection.transaction(), connection.cursor() as cursor:
+                parameters = (position, self.view.name, self.position)
+                await cursor.execute(statement("advance", self._schema), parameters)
+                if cursor.rowcount != 1:
+                    raise Overtaken
+                await apply(cursor, changes, self._schema, LIVE)
+        finally:
+            alarm.cancel()
+        self.position, self.error = position, None
+
+    async def _reload(self) -> None:
+        self.position = await self._value("position", self.view.name)
+
+    async def _value(self, name: str, parameter: object) -> int | None:
+        cursor = await self._held().execute(statement(name, self._schema), (parameter,))
+        row = await cursor.fetchone()
+        return None if row is None else row[0]
+
+    def _held(self) -> Connection:
+        if self._connection is None:
+            raise psycopg.OperationalError("the connection is closed")
+        return self._connection

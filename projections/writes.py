@@ -1,0 +1,99 @@
+"""What a view wants written: plain data, so that folding needs no database.
+
+Arrays travel in PostgreSQL's binary format, packed by `ledger.arrays`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+from ledger.connections import Connection
+from projections.sql import statement
+
+HOUR: Final = 3_600_000_000
+"""Microseconds of an hour."""
+
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class BrokenView(Exception):
+    """The events and what the view holds do not fit together; the message says where."""
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """An array in PostgreSQL's binary format; None is an empty one. Needs a cast in the SQL."""
+
+    data: bytes | None
+
+
+class Write(msgspec.Struct, frozen=True):
+    """A named statement with its parameters, which must touch ``rows`` rows exactly."""
+
+    name: str
+    parameters: Sequence[object]
+    rows: int
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """A named COPY in binary format, and the packed rows of it."""
+
+    name: str
+    data: bytes
+    rows: int
+
+
+Change: TypeAlias = Write | Copy
+"""One step of what a view wants written."""
+
+
+class _PackedDumper(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: Packed) -> bytes | None:
+        return obj.data
+
+
+def prepare(connection: Connection) -> None:
+    """Teach a connection to send `Packed`."""
+    connection.adapters.register_dumper(Packed, _PackedDumper)
+
+
+async def apply(
+    cursor: psycopg.AsyncCursor[Any], changes: Iterable[Change], schema: str, suffix: str
+) -> None:
+    """Write, within the caller's transaction.
+
+    Raises `BrokenView` where a statement touched other than the expected rows, and `psycopg.Error`.
+    """
+    for change in changes:
+        query = statement(change.name, schema, suffix)
+        if isinstance(change, Copy):
+            async with cursor.copy(query) as copy:
+                await copy.write(change.data)
+        else:
+            await cursor.execute(query, change.parameters)
+        if cursor.rowcount != change.rows:
+            raise BrokenView(f"{change.name} found {cursor.rowcount} of {change.rows} rows")
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 2000-01-01 UTC: a timestamp as PostgreSQL keeps it."""
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def hour_of(moment: int) -> int:
+    """The hour that a moment, as `microseconds` gives it, falls into."""
+    return moment // HOUR
+
+
+def from_hour(hour: int) -> datetime:
+    """The beginning of an hour that `hour_of` gave."""
+    return _EPOCH + timedelta(hours=hour)

@@ -1,0 +1,134 @@
+"""Histories for the projections: random commands decided by the rules, their events appended."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from ledger.chain import GENESIS
+from ledger.codec import game_stream, player_stream, seal
+from ledger.events import Event, GameDisabled, GameEnabled
+from ledger.player import Player, PlayerEvent
+from ledger.store import AppendBatch, EventRow, Store
+from tests.unit.rules.commands import Maker, opening
+from tests.unit.rules.world import World
+
+TABLES = {
+    "balances": "player_id, currency",
+    "rounds": "player_id, integration, round_id",
+    "journal": "notification_id, line",
+    "account_hours": "hour, account, currency",
+    "totals": "hour, integration, game, currency",
+    "exceptions": "notification_id, kind",
+}
+"""Every table of the views, and what its rows are ordered by."""
+
+DEADLINE_S = 10.0
+
+
+@dataclass
+class Booked:
+    """An event and its player (empty: a game's)."""
+
+    player_id: str
+    event: Event
+
+
+class _Recording(World):
+    def __init__(self) -> None:
+        super().__init__()
+        self.booked: list[Booked] = []
+
+    def _book_event(self, player: Player, event: PlayerEvent) -> Player:
+        self.booked.append(Booked(player.player_id, event))
+        return super()._book_event(player, event)
+
+
+class History:
+    """An endless random history; the same seed gives the same one."""
+
+    def __init__(self, seed: int = 1) -> None:
+        print(f"history of seed {seed}")
+        self._world = _Recording()
+        self._maker = Maker(random.Random(seed).choice)
+        self._log = Log()
+        for command in opening():
+            self._world.execute(command)
+        self._games = 0
+
+    @property
+    def booked(self) -> Sequence[Booked]:
+        """Every event so far, in the log's order."""
+        return self._world.booked
+
+    def play(self, events: int) -> None:
+        """Go on until there are that many more events."""
+        wanted = len(self.booked) + events
+        while len(self.booked) < wanted:
+            self._world.now += self._maker.pause()
+            self._world.execute(self._maker.command())
+            if len(self.booked) % 50 == 0:
+                self._switch_a_game()
+
+    async def append(self, store: Store) -> None:
+        """Append what is not in the log yet, in one batch."""
+        rows = self._log.rows(self.booked[self._log.length :])
+        if rows:
+            assert await store.append(AppendBatch(events=rows), DEADLINE_S) is None
+
+    def _switch_a_game(self) -> None:
+        self._games += 1
+        kind = GameDisabled if self._games % 2 else GameEnabled
+        event = kind(
+            movement_id=f"g{self._games}",
+            recorded_at=self._world.now,
+            integration="a",
+            operation="set_game",
+            game="dice",
+        )
+        self._world.booked.append(Booked("", event))
+
+
+class Log:
+    """Turns events into rows: versions and hashes go on from the ones before."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._heads: dict[str, tuple[int, bytes]] = {}
+
+    def rows(self, booked: Iterable[Booked]) -> list[EventRow]:
+        """The rows of the next events."""
+        return [self._row(entry) for entry in booked]
+
+    def _row(self, entry: Booked) -> EventRow:
+        event = entry.event
+        stream = player_stream(entry.player_id) if entry.player_id else game_stream("a", "dice")
+        version, digest = self._heads.get(stream, (0, GENESIS))
+        version += 1
+        digest, state = seal(digest, stream, version, event)
+        self._heads[stream] = version, digest
+        self.length += 1
+        return EventRow(stream, version, event.NAME, state)
+
+
+def contents(url: str, schema: str = "ledger_p00") -> dict[str, list[Any]]:
+    """Every row of every view, ordered by its key."""
+    with psycopg.connect(url) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        return {
+            table: connection.execute(
+                f"SELECT * FROM {schema}.{table} ORDER BY {key}".encode()
+            ).fetchall()
+            for table, key in TABLES.items()
+        }
+
+
+def positions(url: str, schema: str = "ledger_p00") -> dict[str, int]:
+    """Where each view is."""
+    with psycopg.connect(url) as connection:
+        query = f"SELECT view, position FROM {schema}.projections WHERE tables <> '{{}}'"
+        return dict(connection.execute(query.encode()).fetchall())
