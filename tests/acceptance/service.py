@@ -1,0 +1,204 @@
+"""The service as its users run it: a process with a configuration file, started and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = Path(sys.executable).with_name("wallet-ledger")
+SECRET = "test-betbrothers-secret"
+OPERATOR_TOKEN = "test-admin-token"
+START_S = 60.0
+STOP_S = 30.0
+
+
+def free_port() -> int:
+    """A TCP port on loopback that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def write_configuration(file: Path, **sections: Mapping[str, Any]) -> Path:
+    """Write a configuration with betbrothers, gpas and an operator; ``sections`` come on top.
+
+    ``a__b`` names the section ``a.b``.
+    """
+    content: dict[str, dict[str, Any]] = {
+        "server": {"host": "127.0.0.1", "port": 0},
+        "operator": {"tokens": [{"name": "test", "role": "admin", "token": OPERATOR_TOKEN}]},
+        "integrations.betbrothers": {"protocol": "betbrothers", "secrets": [SECRET]},
+        "integrations.gpas": {
+            "protocol": "gpas",
+            "parent_system_id": "BL13GT",
+            "secrets": ["test-gpas-secret"],
+        },
+    }
+    for name, values in sections.items():
+        section = content.setdefault(name.replace("__", "."), {})
+        section.update(values)
+    file.write_text("\n".join(f"[{name}]\n{_toml(content[name])}" for name in content))
+    file.chmod(0o600)
+    return file
+
+
+def _toml(values: Mapping[str, Any]) -> str:
+    return "".join(f"{name} = {_value(value)}\n" for name, value in values.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{name} = {_value(held)}" for name, held in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(held) for held in value) + "]"
+    return json.dumps(value)
+
+
+class Service:
+    """One `wallet-ledger serve` and what it wrote; may be killed and started again."""
+
+    def __init__(
+        self, directory: Path, *, environment: Mapping[str, str] | None = None, **sections: Any
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        server = {"port": self.port, **sections.pop("server", {})}
+        self._workers = server.get("workers", 1)
+        self.file = write_configuration(directory / "service.toml", server=server, **sections)
+        self.log_file = directory / "service.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._environment = dict(environment or {})
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """Everything that all its lives wrote to standard output and standard error."""
+        return self.log_file.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        """The process that was started: the only worker, or the supervisor."""
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start it and return when it is ready; fails with its last words."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        with self.log_file.open("ab") as output:
+            self.process = subprocess.Popen(
+                [COMMAND, "serve", "--config", str(self.file)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | self._environment,
+                start_new_session=True,
+            )
+
+    def wait_ready(self) -> None:
+        """Wait until every worker listens and one says that it is ready."""
+        deadline = time.monotonic() + START_S
+        while self._listening() < self._workers or self.get("/health/ready")[0] != 200:
+            assert self.process is not None
+            assert self.process.poll() is None, f"it stopped: {self.log[-2000:]}"
+            assert time.monotonic() < deadline, f"it is not ready: {self.log[-2000:]}"
+            time.sleep(0.05)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body of a GET; status 0 where nobody answers."""
+        try:
+            with urllib.request.urlopen(self.base_url + path, timeout=5) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+        except OSError:
+            return 0, b""
+
+    def workers(self) -> list[int]:
+        """The worker processes under the supervisor."""
+        return [pid for pid in _children(self.pid) if b"spawn_main" in _command_line(pid)]
+
+    def _listening(self) -> int:
+        """How many sockets listen on the port."""
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        wanted = f":{self.port:04X}"
+        return sum(words[1].endswith(wanted) and words[3] == "0A" for words in map(str.split, lines))
+
+    def signal(self, number: int) -> None:
+        """Send the started process a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit code, once it ends."""
+        assert self.process is not None
+        return self.process.wait(STOP_S)
+
+    def stop(self) -> int:
+        """End it as an operator does; its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Kill it and all its workers at once, as a dying machine does; the database lives on."""
+        for pid in [self.pid, *self.workers()]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.wait()
+
+    def close(self) -> None:
+        """End it however it takes."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@contextmanager
+def running(directory: Path, **sections: Any) -> Iterator[Service]:
+    """A service that is ready, until the block ends."""
+    service = Service(directory, **sections)
+    try:
+        service.start()
+        yield service
+    finally:
+        service.close()

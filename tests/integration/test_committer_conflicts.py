@@ -1,0 +1,249 @@
+"""Two processes of the service on one database: what one holds in memory, the other overtakes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ledger.commands import BlockPlayer, SetGame
+from ledger.player import CLOSED_ROUNDS_MAX, OPEN_ROUNDS_MAX
+from ledger.refusals import Refusal, Refused
+from ledger.service import Accepted
+from tests.faults.ledgers import bet, booked, cents, opened, query, refund, win
+
+
+async def test_a_bet_refused_for_funds_from_memory_sees_the_deposit_that_another_process_made(
+    database_url: str,
+) -> None:
+    """A refusal rests on the balance too: on one that was true a moment ago it would be wrong."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player(money=50)
+        assert await one.refused(bet(session, "b-0")) is Refusal.INSUFFICIENT_FUNDS
+        await two.deposit("ann", 100, "more")
+        accepted = await one.accepted(bet(session, "b-1"))
+        assert cents(accepted) == 50
+        assert one.counts.conflicts == 1
+
+
+async def test_a_bet_that_memory_could_pay_is_refused_once_another_process_spent_the_money(
+    database_url: str,
+) -> None:
+    """The same the other way round: this is how a balance would go below zero."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player(money=100)
+        await two.accepted(bet(session, "b-1"))
+        assert await one.refused(bet(session, "b-2")) is Refusal.INSUFFICIENT_FUNDS
+        assert booked(database_url) == 1
+
+
+async def test_a_key_that_another_process_used_is_a_replay_with_the_first_answer(
+    database_url: str,
+) -> None:
+    """Retries are spread over the servers; each must know what the others have answered."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player()
+        await two.accepted(bet(session, "warm"))
+        first = await one.accepted(bet(session, "b-1"))
+        again = await two.accepted(bet(session, "b-1"))
+        assert again.replayed
+        assert again.event == first.event
+        assert again.version == first.version
+        assert booked(database_url) == 2
+
+
+async def test_a_key_that_another_process_used_for_another_amount_is_a_conflict(
+    database_url: str,
+) -> None:
+    """The same id for other money is a mistake of the provider's, on whichever server it lands."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player()
+        await two.accepted(bet(session, "warm"))
+        await one.accepted(bet(session, "b-1"))
+        assert await two.refused(bet(session, "b-1", 200)) is Refusal.DUPLICATE_CONFLICT
+        assert booked(database_url) == 2
+
+
+async def test_a_key_of_one_player_is_a_conflict_for_another_player_of_another_process(
+    database_url: str,
+) -> None:
+    """No stream of the second player moved: only the keys themselves can tell."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player()
+        other = await two.player("bob")
+        await one.accepted(bet(session, "b-1"))
+        taken = bet(other, "b-1", player_id="bob")
+        assert await two.refused(taken) is Refusal.DUPLICATE_CONFLICT
+
+
+async def test_a_refusal_is_not_given_for_a_bet_that_another_process_has_booked(
+    database_url: str,
+) -> None:
+    """The bet took all the money: its repetition elsewhere finds no funds, but a first answer."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player(money=100)
+        first = await one.accepted(bet(session, "b-1"))
+        again = await two.accepted(bet(session, "b-1"))
+        assert again.event == first.event
+
+
+async def test_a_game_that_another_process_disabled_takes_no_bet_from_memory(
+    database_url: str,
+) -> None:
+    """A game is switched off for a reason; the switch must not depend on which server heard it."""
+    switch = SetGame(integration="test", game="roulette", enabled=False)
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player()
+        await one.accepted(bet(session, "b-1"))
+        assert isinstance(await two.ledger.set_game(switch), Accepted)
+        assert await one.refused(bet(session, "b-2")) is Refusal.GAME_DISABLED
+
+
+async def test_a_player_whom_another_process_blocked_places_no_bet_from_memory(
+    database_url: str,
+) -> None:
+    """A block is for the player's protection, at once and everywhere."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player()
+        await one.accepted(bet(session, "b-1"))
+        await two.accepted(BlockPlayer(player_id="ann", actor="ops"))
+        assert await one.refused(bet(session, "b-2")) is Refusal.PLAYER_BLOCKED
+
+
+async def test_a_round_that_another_process_closed_takes_no_bet_from_memory(
+    database_url: str,
+) -> None:
+    """The round looks open here."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player()
+        await one.accepted(bet(session, "b-1", round_id="r"))
+        await two.accepted(win(session, "w-1", 0, round_id="r", closes_round=True))
+        assert await one.refused(bet(session, "b-2", round_id="r")) is Refusal.ROUND_CLOSED
+
+
+async def test_many_players_of_two_processes_lose_and_double_nothing(database_url: str) -> None:
+    """Both keep overtaking each other, so that every way through a conflict is taken."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        players = [f"player-{number}" for number in range(8)]
+        sessions = [await one.player(player_id, money=2000) for player_id in players]
+        commands = [
+            bet(session, f"{player_id}-{number}", player_id=player_id)
+            for number in range(30)
+            for player_id, session in zip(players, sessions, strict=True)
+        ]
+        outcomes = await asyncio.gather(
+            *((one, two)[place % 2].insist(command) for place, command in enumerate(commands)),
+            *((two, one)[place % 2].insist(command) for place, command in enumerate(commands)),
+        )
+        accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+        refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+        spent = {outcome.event.movement_id for outcome in accepted if outcome.event is not None}  # type: ignore[union-attr]
+        assert len(spent) == booked(database_url) == 8 * 20
+        assert {outcome.refusal for outcome in refused} == {Refusal.INSUFFICIENT_FUNDS}
+        assert len(refused) == 2 * 8 * 10
+        assert one.counts.conflicts + two.counts.conflicts > 0
+
+
+async def test_a_command_that_conflicts_with_others_again_and_again_gets_through_alone(
+    database_url: str,
+) -> None:
+    """After three conflicts a batch goes one by one, so that a hot player delays nobody for long."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player(money=100_000)
+        await one.player("bob")
+        outcomes = await asyncio.gather(
+            *(one.accepted(bet(session, f"one-{number}")) for number in range(150)),
+            *(two.accepted(bet(session, f"two-{number}")) for number in range(150)),
+        )
+        assert len(outcomes) == 300
+        versions = query(database_url, _VERSIONS_OF_ANN)[0]
+        assert versions == (304, 304, 1)
+
+
+async def test_a_batch_that_conflicts_three_times_is_executed_one_by_one(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forced: another process writes between every decision and its append, three times."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player(money=1000)
+        store = one.ledger.stores[0]
+        append, sizes = store.append, []
+
+        async def overtaken(batch, deadline_s):
+            sizes.append(len(batch.events))
+            if len(sizes) <= 3:
+                await two.deposit("ann", 1, f"between-{len(sizes)}")
+            return await append(batch, deadline_s)
+
+        monkeypatch.setattr(store, "append", overtaken)
+        await asyncio.gather(*(one.accepted(bet(session, f"b-{place}")) for place in range(5)))
+        assert sizes == [5, 5, 5, 1, 1, 1, 1, 1]
+        assert one.counts.conflicts == 3
+        assert booked(database_url) == 5
+
+
+async def test_a_win_finds_its_round_after_hundreds_of_others_pushed_it_out_of_memory(
+    database_url: str,
+) -> None:
+    """State is bounded, the log is not: an old open round still pays its win and its refund."""
+    async with opened(database_url) as one:
+        session = await one.player(money=100_000)
+        await one.accepted(bet(session, "old-1"))
+        await one.accepted(bet(session, "old-2"))
+        await asyncio.gather(
+            *(one.accepted(bet(session, f"b-{number}")) for number in range(OPEN_ROUNDS_MAX + 5))
+        )
+        before = 100_000 - (OPEN_ROUNDS_MAX + 7) * 100
+        paid = await one.accepted(win(session, "w-1", 500, round_id="round-old-1"))
+        assert cents(paid) == before + 500
+        returned = await one.accepted(refund(session, "rf-2", "old-2"))
+        assert cents(returned) == before + 600
+        assert await one.refused(refund(session, "rf-1", "old-1")) is Refusal.ORIGINAL_SETTLED
+
+
+async def test_a_round_that_was_closed_long_ago_is_still_closed(database_url: str) -> None:
+    """Its id, used again, looks new to memory: the append knows better."""
+    async with opened(database_url) as one:
+        session = await one.player(money=100_000)
+        await asyncio.gather(
+            *(
+                one.accepted(bet(session, f"b-{number}", closes_round=True))
+                for number in range(CLOSED_ROUNDS_MAX + 5)
+            )
+        )
+        late = bet(session, "late", round_id="round-b-0")
+        assert await one.refused(late) is Refusal.ROUND_CLOSED
+        returned = await one.accepted(refund(session, "rf-0", "b-0"))
+        assert returned.event is not None
+        assert returned.event.NAME == "bet_refunded.v1"
+        again = await one.accepted(refund(session, "rf-00", "b-0"))
+        assert again.event is not None
+        assert again.event.NAME == "refund_repeated.v1"
+        assert cents(again) == cents(returned)
+
+
+async def test_refunds_of_many_rounds_out_of_memory_at_once_give_each_stake_back_once(
+    database_url: str,
+) -> None:
+    """More of them in one batch than memory holds rounds, and each of them twice."""
+    rounds = CLOSED_ROUNDS_MAX + 28
+    async with opened(database_url) as one:
+        session = await one.player(money=100_000)
+        commands = [bet(session, f"b-{number}", closes_round=True) for number in range(rounds + 120)]
+        await asyncio.gather(*map(one.accepted, commands))
+        refunds = [
+            refund(session, f"{name}-{number}", f"b-{number}")
+            for number in range(rounds)
+            for name in ("first", "second")
+        ]
+        await asyncio.gather(*map(one.accepted, refunds))
+        assert booked(database_url, "bet_refunded.v1") == rounds
+        assert booked(database_url, "refund_repeated.v1") == rounds
+        final = await one.accepted(bet(session, "last", 0))
+        assert cents(final) == 100_000 - 120 * 100
+
+
+_VERSIONS_OF_ANN = """
+    SELECT count(*), max(originator_version), min(originator_version)
+    FROM ledger_p00.events WHERE originator_id = 'player:ann'
+"""
