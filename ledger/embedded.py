@@ -11,15 +11,18 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import shlex
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -50,9 +53,11 @@ _LAUNCH_S: Final = 5
 _LAUNCH_TRIES: Final = 3
 _RETRY_PAUSE_S: Final = 0.2
 _WATCH_INTERVAL_S: Final = 0.1
+_RESTART_PAUSE_S: Final = 1.0
 _COMMAND_S: Final = 120.0
 _LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _PROC: Final = Path("/proc")
+_FATAL: Final = re.compile(r"FATAL|PANIC|invalid value|unrecognized")
 _INITDB: Final = (
     f"--username={SUPERUSER}",
     "--encoding=UTF8",
@@ -106,6 +111,7 @@ class EmbeddedPostgres:
         self.data_dir = Path(data_dir).absolute()
         self._settings = dict(settings or {})
         self._use: int | None = None
+        self._launched_at = datetime.now(UTC)
 
     def start(self) -> None:
         """Start the server or adopt the one that runs; returns when it takes connections.
@@ -168,6 +174,14 @@ class EmbeddedPostgres:
         return Path(tempfile.gettempdir()) / f"wallet-ledger-{digest}"
 
     @property
+    def _socket(self) -> Path:
+        return self.socket_dir / _SOCKET_NAME
+
+    @property
+    def _socket_lock(self) -> Path:
+        return self.socket_dir / f"{_SOCKET_NAME}.lock"
+
+    @property
     def pid(self) -> int | None:
         """The postmaster's process id; None where no server runs."""
         lines = self._pid_file()
@@ -184,18 +198,22 @@ class EmbeddedPostgres:
         """Start the server again whenever it dies, until cancelled."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
+            if self._use is not None and self.pid is None:
+                try:
+                    await asyncio.to_thread(self._restart)
+                except (EmbeddedError, OSError) as error:
+                    log.error("embedded_postgres_restart_failed", error=str(error))
+                    await asyncio.sleep(_RESTART_PAUSE_S)
+
+    def _restart(self) -> None:
+        with self._exclusive():
             if self._use is None or self.pid is not None:
-                continue
+                return  # it was stopped on purpose, or another process was first
             log.error("embedded_postgres_died", data_dir=str(self.data_dir))
             started = time.monotonic()
-            try:
-                await asyncio.to_thread(self.start)
-            except (EmbeddedError, OSError, psycopg.Error) as error:
-                log.error("embedded_postgres_restart_failed", error=str(error))
-                await asyncio.sleep(1.0)
-            else:
-                seconds = round(time.monotonic() - started, 3)
-                log.warning("embedded_postgres_restarted", seconds=seconds, pid=self.pid)
+            self._run()
+            seconds = round(time.monotonic() - started, 3)
+            log.warning("embedded_postgres_restarted", seconds=seconds, pid=self.pid)
 
     # -- the server -------------------------------------------------------------------------------
 
@@ -223,9 +241,15 @@ class EmbeddedPostgres:
 
         False: it did not start.
         """
-        self._end_orphans()
-        (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
+        if self._answers():
+            raise EmbeddedError(f"a server that is not of this system runs in {self.data_dir}")
+        if _PROC.is_dir():
+            # Where processes cannot be seen, PostgreSQL itself decides what is stale.
+            self._end_orphans()
+            for stale in (self.data_dir / "postmaster.pid", self._socket, self._socket_lock):
+                stale.unlink(missing_ok=True)
         self._prepare_socket_dir()
+        self._launched_at = datetime.now(UTC)
         settings = {"unix_socket_directories": str(self.socket_dir), "port": str(_PORT)}
         options = " ".join(
             f"-c {shlex.quote(f'{name}={value}')}"
@@ -234,6 +258,11 @@ class EmbeddedPostgres:
         log_file = str(self.data_dir / "start.log")
         started = self._pg_ctl("start", "-w", "-t", str(_LAUNCH_S), "-l", log_file, "-o", options)
         return started or self.pid is not None
+
+    def _answers(self) -> bool:
+        """Whether somebody listens, perhaps from a container whose processes are hidden from us."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self._socket)) == 0
 
     def _end_orphans(self) -> None:
         """Kill backends whose postmaster is dead.
@@ -286,12 +315,14 @@ class EmbeddedPostgres:
         return lines[7].strip() if len(lines) > 7 else ""
 
     def _last_words(self) -> str:
-        try:
-            lines = (self.data_dir / "start.log").read_text(errors="replace").splitlines()
-        except OSError:
-            return "it said nothing"
-        telling = [line for line in lines[-20:] if "FATAL" in line or "ERROR" in line]
-        return (telling or lines or ["it said nothing"])[-1]
+        """Why the last launch failed, in the server's words."""
+        words = ""
+        for log_file in (self.data_dir / "start.log", *self.data_dir.glob("log/*.log")):
+            with suppress(OSError):
+                for line in log_file.read_text(errors="replace").splitlines():
+                    if line >= f"{self._launched_at:%Y-%m-%d %H:%M:%S}" and _FATAL.search(line):
+                        words = line
+        return words or "it does not say why"
 
     # -- the data directory -----------------------------------------------------------------------
 
