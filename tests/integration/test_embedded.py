@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ledger import embedded
+from ledger import postgres_programs
 from ledger.embedded import EmbeddedError, EmbeddedPostgres
 from ledger.schema import check, initialise
 from ledger.store import CommitUnknown, Store, StoreUnavailable
@@ -266,7 +266,7 @@ def test_without_the_extra_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The wheel is optional: a production service has its own PostgreSQL."""
-    monkeypatch.setattr(embedded, "find_spec", lambda _: None)
+    monkeypatch.setattr(postgres_programs, "find_spec", lambda _: None)
     with pytest.raises(EmbeddedError, match=r"pip install 'wallet-ledger\[embedded\]'"):
         EmbeddedPostgres(tmp_path / "data").start()
 
