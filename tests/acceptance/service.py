@@ -144,7 +144,9 @@ class Service:
         """How many sockets listen on the port."""
         lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
         wanted = f":{self.port:04X}"
-        return sum(words[1].endswith(wanted) and words[3] == "0A" for words in map(str.split, lines))
+        return sum(
+            words[1].endswith(wanted) and words[3] == "0A" for words in map(str.split, lines)
+        )
 
     def signal(self, number: int) -> None:
         """Send the started process a signal."""
@@ -181,7 +183,9 @@ class Service:
 
 def _children(pid: int) -> list[int]:
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
     except OSError:
         return []
 

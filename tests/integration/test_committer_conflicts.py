@@ -229,7 +229,9 @@ async def test_refunds_of_many_rounds_out_of_memory_at_once_give_each_stake_back
     rounds = CLOSED_ROUNDS_MAX + 28
     async with opened(database_url) as one:
         session = await one.player(money=100_000)
-        commands = [bet(session, f"b-{number}", closes_round=True) for number in range(rounds + 120)]
+        commands = [
+            bet(session, f"b-{number}", closes_round=True) for number in range(rounds + 120)
+        ]
         await asyncio.gather(*map(one.accepted, commands))
         refunds = [
             refund(session, f"{name}-{number}", f"b-{number}")

@@ -1,0 +1,107 @@
+"""kill -9 of the database, of a worker and of the whole service, under load.
+
+A kill tests what a process keeps in memory, not what a disk keeps: it cannot prove fsync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.provider import visiting
+from tests.acceptance.service import Service
+from tests.faults.load import betting
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+AFTER_A_KILL = 30
+"""Bets to be answered after each kill, before the next."""
+
+
+def server_processes(data_dir: Path) -> list[int]:
+    """All processes of the database server, the postmaster first."""
+    postmaster = int((data_dir / "postmaster.pid").read_text().splitlines()[0])
+    working_here = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").readlink() == data_dir:
+                working_here.append(int(entry.name))
+        except OSError:
+            continue
+    return [postmaster, *(pid for pid in working_here if pid != postmaster)]
+
+
+def kill(*pids: int) -> None:
+    """kill -9, in one go."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+async def kill_the_postmaster(service: Service, data_dir: Path) -> None:
+    """The backends live on as orphans for a moment."""
+    kill(server_processes(data_dir)[0])
+
+
+async def kill_the_database(service: Service, data_dir: Path) -> None:
+    """All of it at once, as a machine that dies."""
+    kill(*server_processes(data_dir))
+
+
+async def kill_a_worker(service: Service, data_dir: Path) -> None:
+    """The supervisor starts another."""
+    kill(service.workers()[0])
+
+
+async def kill_the_service(service: Service, data_dir: Path) -> None:
+    """Started again by whoever watches over it; the embedded database went on without it."""
+    await asyncio.to_thread(service.kill)
+    await asyncio.to_thread(service.start)
+
+
+async def kill_everything(service: Service, data_dir: Path) -> None:
+    """Service and database, as a machine that dies."""
+    kill(*server_processes(data_dir))
+    await kill_the_service(service, data_dir)
+
+
+KILLS = {
+    1: [kill_the_postmaster, kill_the_service, kill_the_database],
+    2: [kill_a_worker, kill_everything, kill_the_postmaster],
+}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_nothing_acknowledged_is_lost_and_nothing_booked_twice_over_kills(
+    embedded_service: Callable[..., Service], directory: Path, workers: int
+) -> None:
+    """The promise: what a provider was told happened, happened once, whatever died meanwhile."""
+    await _survive(embedded_service(server={"workers": workers}), directory / "pg", KILLS[workers])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_nothing_acknowledged_is_lost_over_many_kills(
+    embedded_service: Callable[..., Service], directory: Path, workers: int
+) -> None:
+    """The same for longer: 150 kills bound the chance of a loss at 2 % a kill (95 %)."""
+    service = embedded_service(server={"workers": workers}, database={"partitions": 2})
+    await _survive(service, directory / "pg", KILLS[workers] * 25)
+
+
+async def _survive(
+    service: Service, data_dir: Path, kills: list[Callable[[Service, Path], object]]
+) -> None:
+    await asyncio.to_thread(service.start)
+    async with visiting(service.base_url) as site, betting(site) as load:
+        for strike in kills:
+            await strike(service, data_dir)  # type: ignore[misc]
+            await load.grows(AFTER_A_KILL)
+        print(f"{len(kills)} kills, {len(load.answers)} bets, {load.repeated} repeated")
+    assert service.stop() == 0
