@@ -120,7 +120,8 @@ class GpasWire(Wire):
 
     def sign(self, request: Request, raw: bytes) -> Mapping[str, str]:
         """Upper-case hex SHA-1 of body or query and the secret."""
-        signed = raw or request.query_string.encode()
+        moves = request.path.startswith("/movements")
+        signed = raw if moves else request.query_string.encode()
         digest = hashlib.sha1(signed + SECRETS[self.key].encode())
         return {"x-parent-system-id": "BL13GT", "x-signature": digest.hexdigest().upper()}
 
