@@ -118,7 +118,8 @@ class Gateway:
                 async with asyncio.timeout(self._limits.body_timeout_s):
                     body = await _read_all(content, most)
             except TimeoutError:
-                raise RefusedCall(Refusal.MALFORMED_REQUEST, "the body came too slowly") from None
+                # Also at a stop: the call may be good, so its provider must send it again.
+                raise RefusedCall(Refusal.UNAVAILABLE, "the body came too slowly") from None
         if len(body) > most:
             raise RefusedCall(Refusal.MALFORMED_REQUEST, f"the body is over {most} bytes")
         return body

@@ -36,7 +36,7 @@ def server_processes(data_dir: Path) -> list[int]:
 
 
 def kill(*pids: int) -> None:
-    """kill -9, in one go."""
+    """End processes by SIGKILL, in one go."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)

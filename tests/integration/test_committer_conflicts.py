@@ -147,7 +147,7 @@ async def test_many_players_of_two_processes_lose_and_double_nothing(database_ur
 async def test_a_command_that_conflicts_with_others_again_and_again_gets_through_alone(
     database_url: str,
 ) -> None:
-    """After three conflicts a batch goes one by one, so that a hot player delays nobody for long."""
+    """After three conflicts a batch goes one by one: a hot player delays nobody for long."""
     async with opened(database_url) as one, opened(database_url) as two:
         session = await one.player(money=100_000)
         await one.player("bob")

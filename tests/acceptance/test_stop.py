@@ -1,0 +1,159 @@
+"""SIGTERM: nothing that was taken is dropped, and nothing is lost over a stop and a start."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.acceptance.provider import (
+    PATH,
+    Answer,
+    Site,
+    bet,
+    movement,
+    signature,
+    visiting,
+)
+from tests.acceptance.service import Service, running
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_stop_under_load_answers_what_was_taken_and_ends_with_0(
+    tmp_path: Path, shared_database: dict[str, Any], workers: int
+) -> None:
+    """A deployment is no failure: each call is answered or was never taken, none is cut off."""
+    with running(tmp_path, database=shared_database, server={"workers": workers}) as service:
+        async with visiting(service.base_url) as site:
+            token = await site.player("ann", "1000.00")
+            answers: dict[str, Answer] = {}
+            clients = [
+                asyncio.create_task(_bet_until_nobody_answers(site, token, f"client-{n}", answers))
+                for n in range(8)
+            ]
+            while len(answers) < 50:
+                await asyncio.sleep(0.01)
+            service.signal(signal.SIGTERM)
+            await asyncio.gather(*clients)
+            assert await asyncio.to_thread(service.wait) == 0
+        assert service.get("/health/live")[0] == 0, "nobody listens any more"
+        await asyncio.to_thread(service.start)
+        async with visiting(service.base_url) as site:
+            await _compare(site, token, answers)
+
+
+async def _bet_until_nobody_answers(
+    site: Site, token: str, name: str, answers: dict[str, Answer]
+) -> None:
+    number = 0
+    while True:
+        number += 1
+        transaction_id = f"{name}-{number}"
+        try:
+            answers[transaction_id] = await site.send(bet("ann", token, transaction_id))
+        except aiohttp.ClientConnectorError:
+            return
+        except aiohttp.ClientConnectionError:
+            continue  # an idle connection that was closed just then: not answered, so not counted
+
+
+async def _compare(site: Site, token: str, answers: dict[str, Answer]) -> None:
+    assert {answer.status for answer in answers.values()} == {200}
+    booked = await site.bets("ann")
+    kept = {event["transaction_id"]: event["movement_id"] for event in booked}
+    for transaction_id, answer in answers.items():
+        assert kept[transaction_id] == answer.json["transaction_id"]
+        again = await site.send(bet("ann", token, transaction_id))
+        assert again == answer, "a replay after the restart is the same to the byte"
+    lost = len(kept) - len(answers)
+    assert await site.balance("ann") == f"{1000 - len(answers) - lost}.00"
+
+
+async def test_every_kind_of_answer_is_the_same_after_a_restart(
+    service: Service, site: Site
+) -> None:
+    """Keys never expire: a win, a refund, a reversal and a refused refund are repeated as well."""
+    token = await site.player("ann", "100.00")
+    bodies = [
+        bet("ann", token, "b-1", round_id="r-1"),
+        bet("ann", token, "b-2", round_id="r-2"),
+        bet("ann", token, "b-3", round_id="r-3", amount=0),
+        movement(
+            "win",
+            "ann",
+            token,
+            "w-1",
+            round_id="r-1",
+            amount=250,
+            transfer={"round_close": True},
+        ),
+        movement(
+            "refund",
+            "ann",
+            token,
+            "b-2",
+            round_id="r-2",
+            transfer={"refunded_transaction_id": "b-2"},
+        ),
+        movement(
+            "rollback-win",
+            "ann",
+            token,
+            "w-1",
+            round_id="r-1",
+            amount=250,
+            transfer={"rollback_win_transaction_id": "w-1"},
+        ),
+        movement(
+            "refund",
+            "ann",
+            token,
+            "late",
+            round_id="r-4",
+            transfer={"refunded_transaction_id": "late"},
+        ),
+        bet("ann", token, "late", round_id="r-4"),
+    ]
+    first = [await site.send(body) for body in bodies]
+    assert [answer.status for answer in first] == [200] * 6 + [406, 408]
+    assert service.stop() == 0
+    await asyncio.to_thread(service.start)
+    assert [await site.send(body) for body in bodies] == first
+    assert await site.balance("ann") == "99.00"
+
+
+async def test_a_call_under_way_at_the_stop_is_answered(
+    tmp_path: Path, shared_database: dict[str, Any]
+) -> None:
+    """Its body was still arriving when the signal came: done, or to be sent again, never lost."""
+    limits = {"body_timeout_s": 0.6}
+    with running(tmp_path, database=shared_database, limits=limits) as service:
+        async with visiting(service.base_url) as site:
+            token = await site.player("ann", "10.00")
+            body = bet("ann", token, "b-1")
+            parts: asyncio.Queue[bytes | None] = asyncio.Queue()
+            await parts.put(body[:50])
+
+            async def slowly():
+                while (part := await parts.get()) is not None:
+                    yield part
+
+            call = asyncio.create_task(_send_slowly(site, body, slowly()))
+            await asyncio.sleep(0.2)
+            service.signal(signal.SIGTERM)
+            await asyncio.sleep(0.2)
+            await parts.put(body[50:])
+            await parts.put(None)
+            assert (await call).status in (200, 503)
+            assert await asyncio.to_thread(service.wait) == 0
+
+
+async def _send_slowly(site: Site, body: bytes, parts: Any) -> Answer:
+    headers = {"X-REQUEST-SIGN": signature(body), "Content-Length": str(len(body))}
+    url = site.base_url + PATH
+    async with site.client.post(url, data=parts, headers=headers) as answer:
+        return Answer(answer.status, await answer.read())

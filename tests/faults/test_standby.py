@@ -1,0 +1,135 @@
+"""A synchronous standby that is missing: nothing may be acknowledged until it has a copy.
+
+A duplicate least of all: it would be answered from a row that a fail-over takes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ledger.commands import ReadPlayer
+from ledger.embedded import SUPERUSER, EmbeddedPostgres
+from ledger.refusals import Refusal
+from ledger.service import Accepted
+from tests.conftest import Databases
+from tests.faults.ledgers import Process, bet, booked, cents, opened, query
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[EmbeddedPostgres]:
+    """A database server whose settings the tests may change."""
+    directory = Path(tempfile.mkdtemp(prefix="wl-"))
+    with EmbeddedPostgres(directory / "pg") as server:
+        yield server
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def url(own_server: EmbeddedPostgres) -> Iterator[str]:
+    """A fresh database on it, which waits for no standby until the test says so."""
+    databases = Databases(own_server)
+    with databases.fresh(databases.template(1)) as name:
+        yield own_server.url(name)
+        require_standby(own_server, "")
+
+
+@pytest.fixture
+async def process(url: str) -> AsyncIterator[Process]:
+    """A process of the service on it that does not wait for long."""
+    async with opened(url, queue_wait_s=0.3, answer_s=0.5) as process:
+        yield process
+
+
+def require_standby(server: EmbeddedPostgres, name: str) -> None:
+    """Make commits wait for a standby; "" for none."""
+    with psycopg.connect(server.url(user=SUPERUSER), autocommit=True) as connection:
+        connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'".encode())
+        connection.execute("SELECT pg_reload_conf()")
+    while query(server.url(), "SHOW synchronous_standby_names")[0][0] != name:
+        pass
+
+
+def log_position(server: EmbeddedPostgres) -> int:
+    """How much was ever written to the write-ahead log, in bytes."""
+    position = query(server.migrate_url, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0]
+    return int(position)
+
+
+async def test_a_bet_waits_for_the_missing_standby_and_is_unavailable(
+    own_server: EmbeddedPostgres, url: str, process: Process
+) -> None:
+    """It is committed here, and perhaps nowhere else: that is no "accepted"."""
+    session = await process.player()
+    require_standby(own_server, "missing")
+    assert await process.refused(bet(session, "b-1")) is Refusal.UNAVAILABLE
+    require_standby(own_server, "")
+    settled = await process.insist(bet(session, "b-1"))
+    assert isinstance(settled, Accepted)
+    assert cents(settled) == 900
+    assert booked(url) == 1
+
+
+async def test_a_duplicate_waits_for_the_missing_standby_too(
+    own_server: EmbeddedPostgres, process: Process
+) -> None:
+    """The first answer may be lost with this server; to repeat it is to promise it again."""
+    session = await process.player()
+    first = await process.accepted(bet(session, "b-1"))
+    require_standby(own_server, "missing")
+    assert await process.refused(bet(session, "b-1")) is Refusal.UNAVAILABLE
+    require_standby(own_server, "")
+    again = await process.insist(bet(session, "b-1"))
+    assert isinstance(again, Accepted)
+    assert again.event == first.event
+
+
+async def test_a_balance_and_a_refusal_wait_for_the_missing_standby_too(
+    own_server: EmbeddedPostgres, process: Process
+) -> None:
+    """Both rest on rows that a fail-over might take back."""
+    session = await process.player()
+    require_standby(own_server, "missing")
+    assert await process.refused(ReadPlayer(player_id="ann")) is Refusal.UNAVAILABLE
+    assert await process.refused(bet(session, "b-1", 9_000)) is Refusal.UNAVAILABLE
+
+
+async def test_a_wait_for_the_standby_that_is_cancelled_is_no_success(
+    own_server: EmbeddedPostgres, url: str, process: Process
+) -> None:
+    """PostgreSQL then says "committed" with a warning only; the service must not believe it."""
+    session = await process.player()
+    require_standby(own_server, "missing")
+    waiting = asyncio.create_task(process.ledger.execute(bet(session, "b-1")))
+    cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    async with asyncio.timeout(10):
+        while not query(own_server.migrate_url, cancel):
+            await asyncio.sleep(0.01)
+    outcome = await waiting
+    assert not isinstance(outcome, Accepted)
+    assert outcome.refusal is Refusal.UNAVAILABLE
+    assert process.counts.unknowns >= 1
+    require_standby(own_server, "")
+    settled = await process.insist(bet(session, "b-1"))
+    assert isinstance(settled, Accepted)
+    assert booked(url) == 1
+
+
+async def test_a_duplicate_makes_a_commit_of_its_own(
+    own_server: EmbeddedPostgres, process: Process
+) -> None:
+    """A batch of duplicates alone writes to the log: only a commit can be waited for."""
+    session = await process.player()
+    await process.accepted(bet(session, "b-1"))
+    before = log_position(own_server)
+    again = await process.accepted(bet(session, "b-1"))
+    assert again.replayed
+    assert log_position(own_server) > before
