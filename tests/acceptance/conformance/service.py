@@ -73,10 +73,16 @@ class Service:
         return outcome
 
     async def guest(
-        self, wire: Wire, *, real: str = "100", bonus: str = "0", currency: str = "EUR"
+        self,
+        wire: Wire,
+        *,
+        real: str = "100",
+        bonus: str = "0",
+        currency: str = "EUR",
+        player_id: str = "",
     ) -> Guest:
         """A new player with money, who has opened a game at the wire's integration."""
-        player_id = unique("player")
+        player_id = player_id or unique("player")
         await self.do(RegisterPlayer(player_id=player_id, currency=currency))
         await self.fund(player_id, real, currency)
         await self.fund(player_id, bonus, currency, kind=GrantBonus)

@@ -80,7 +80,7 @@ async def test_without_the_database_every_provider_is_told_to_try_again_and_can(
     finally:
         database.give_back()
     async with asyncio.timeout(10):
-        while any([answer.error is not None for answer in await send_all()]):
+        while any(answer.error for answer in await send_all()):
             pass
     for wire, guest in zip(wires, guests, strict=True):
         assert (await wire.ok(wire.balance(guest))).balance == 99

@@ -61,7 +61,8 @@ class Request:
     path: str
     body: dict[str, Any] | bytes | None = None
     method: str = "POST"
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] | str = field(default_factory=dict)
+    """The parameters, or the very text."""
     headers: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
     """The provider's id of the transaction."""
@@ -77,6 +78,8 @@ class Request:
     @property
     def query_string(self) -> str:
         """The query as it is sent."""
+        if isinstance(self.query, str):
+            return self.query
         return "&".join(f"{name}={quote(value, safe='')}" for name, value in self.query.items())
 
     def but(self, **changes: Any) -> Request:
@@ -96,6 +99,7 @@ class Request:
 
     def asking(self, **query: str) -> Request:
         """The same call with parameters of the query changed."""
+        assert not isinstance(self.query, str)
         return replace(self, query={**self.query, **query})
 
 

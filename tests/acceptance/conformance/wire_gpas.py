@@ -115,8 +115,9 @@ class GpasWire(Wire):
 
     def without_original(self, request: Request) -> Request:
         """What is reversed is in the query."""
-        query = {name: v for name, v in request.query.items() if name != "externalMovementId"}
-        return replace(request, query=query)
+        assert not isinstance(request.query, str)
+        session = request.query["walletSessionId"]
+        return replace(request, query={"walletSessionId": session})
 
     def sign(self, request: Request, raw: bytes) -> Mapping[str, str]:
         """Upper-case hex SHA-1 of body or query and the secret."""
