@@ -7,7 +7,6 @@ between batches.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Final
 
 from ledger import arrays
@@ -19,7 +18,7 @@ from ledger.events import (
     WithdrawalHeld,
 )
 from projections.entries import Entry, names_of, pick
-from projections.writes import BrokenView, Change, Packed, Write
+from projections.writes import BrokenView, Change, Packed, Write, timestamps
 
 _NAMES: Final = names_of(WalletOpened, Movement)
 
@@ -43,7 +42,7 @@ class _Wallet:
         self.real_change = 0
         self.bonus_change = 0
         self.version = 0
-        self.updated_at: datetime
+        self.updated_at = 0
         self.opened = opened
 
 
@@ -72,7 +71,7 @@ class Balances:
                     )
                 _move(entry, wallet, event)
             wallet.version = entry.version
-            wallet.updated_at = event.recorded_at
+            wallet.updated_at = entry.moment
         return _changes(wallets)
 
 
@@ -117,5 +116,5 @@ def _columns(keys: Collection[tuple[str, str]], wallets: Collection[_Wallet]) ->
         Packed(arrays.bigints([wallet.bonus for wallet in wallets])),
         Packed(arrays.bigints([wallet.held for wallet in wallets])),
         Packed(arrays.bigints([wallet.version for wallet in wallets])),
-        Packed(arrays.timestamps([wallet.updated_at for wallet in wallets])),
+        timestamps([wallet.updated_at for wallet in wallets]),
     ]

@@ -9,6 +9,7 @@ import msgspec
 
 from ledger.codec import PLAYER_STREAM, UnreadableEvent, open_state
 from ledger.events import EVENT_TYPES, Event
+from projections.writes import microseconds
 
 _PLAYER_PREFIX: Final = len(PLAYER_STREAM)
 
@@ -17,6 +18,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """An event with its place in the partition's log.
 
     ``player_id`` is empty for a game's event. An ``event`` that could not be decoded is the error.
+    ``moment`` is when it was recorded, as `writes.microseconds` has it.
     """
 
     notification_id: int
@@ -24,6 +26,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     version: int
     name: str
     event: Event | UnreadableEvent
+    moment: int
 
     def __str__(self) -> str:
         return (
@@ -34,16 +37,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 def read_entries(rows: Iterable[Sequence[Any]]) -> list[Entry]:
     """Entries of the log's rows: notification id, stream, version, name, state."""
-    return [
-        Entry(
-            notification_id,
-            stream[_PLAYER_PREFIX:] if stream.startswith(PLAYER_STREAM) else "",
-            version,
-            name,
-            _event(name, state),
-        )
-        for notification_id, stream, version, name, state in rows
-    ]
+    return [_entry(*row) for row in rows]
 
 
 def names_of(*kinds: type[Event]) -> frozenset[str]:
@@ -66,8 +60,12 @@ def pick(entries: Iterable[Entry], names: frozenset[str]) -> Iterator[tuple[Entr
             raise UnreadableEvent(f"unknown event {entry.name}")
 
 
-def _event(name: str, state: bytes) -> Event | UnreadableEvent:
+def _entry(notification_id: int, stream: str, version: int, name: str, state: bytes) -> Entry:
+    player_id = stream[_PLAYER_PREFIX:] if stream.startswith(PLAYER_STREAM) else ""
+    event: Event | UnreadableEvent
     try:
-        return open_state(name, state)[1]
+        event = open_state(name, state)[1]
+        moment = microseconds(event.recorded_at)
     except UnreadableEvent as error:
-        return error
+        event, moment = error, 0
+    return Entry(notification_id, player_id, version, name, event, moment)

@@ -41,16 +41,7 @@ from ledger.events import (
 from projections.balances import held_change
 from projections.entries import Entry, names_of, pick
 from projections.rounds import uncovered
-from projections.writes import (
-    BrokenView,
-    Change,
-    Copy,
-    Packed,
-    Write,
-    from_hour,
-    hour_of,
-    microseconds,
-)
+from projections.writes import HOUR, BrokenView, Change, Copy, Packed, Write, timestamps
 
 PLAYER_REAL: Final = "player:real"
 PLAYER_BONUS: Final = "player:bonus"
@@ -112,8 +103,8 @@ class Journal:
         texts: dict[str, bytes] = {}
         lines = 0
         for entry, event in pick(entries, _NAMES):
-            moment = microseconds(event.recorded_at)
-            hour = hour_of(moment)
+            moment = entry.moment
+            hour = moment - moment % HOUR
             currency = _text(texts, event.currency)
             for line, (account, amount) in enumerate(postings(event), 1):
                 parts.append(
@@ -157,7 +148,7 @@ def _columns(rows: dict[_Hour, list[int]]) -> list[Packed]:
     hours, accounts, currencies = zip(*rows, strict=True)
     debits, credits_ = zip(*rows.values(), strict=True)
     return [
-        Packed(arrays.timestamps([from_hour(hour) for hour in hours])),
+        timestamps(hours),
         Packed(arrays.texts(accounts)),
         Packed(arrays.texts(currencies)),
         Packed(arrays.bigints(debits)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final, TypeAlias
 
 from ledger import arrays
@@ -16,7 +15,7 @@ from ledger.events import (
     WinReversed,
 )
 from projections.entries import Entry, names_of, pick
-from projections.writes import BrokenView, Change, Packed, Write
+from projections.writes import BrokenView, Change, Packed, Write, timestamps
 
 # A tombstone names a round that never came to be.
 _NAMES: Final = names_of(GameMovement) - names_of(RefundTombstoned)
@@ -34,17 +33,19 @@ class _Round:
         "currency",
         "game",
         "last_activity_at",
+        "opened",
         "opened_at",
         "sums",
     )
 
-    def __init__(self, event: GameMovement) -> None:
+    def __init__(self, event: GameMovement, moment: int) -> None:
         self.game = event.game or ""
         self.currency = event.currency
-        self.opened_at = event.recorded_at if event.opens_round else None
-        self.closed_at = event.recorded_at
+        self.opened = event.opens_round
+        self.opened_at = moment
+        self.closed_at = moment
         self.closed_reason: str | None = None
-        self.last_activity_at: datetime = event.recorded_at
+        self.last_activity_at = moment
         self.sums = [0] * 8
 
 
@@ -63,13 +64,13 @@ class Rounds:
             if found is None:
                 if event.round_id is None:
                     raise BrokenView(f"{entry}: it names no round")
-                rounds[key] = found = _Round(event)
+                rounds[key] = found = _Round(event, entry.moment)
             elif event.opens_round or event.currency != found.currency:
                 raise BrokenView(f"{entry}: it does not fit its round")
             _add(found.sums, event)
-            found.last_activity_at = event.recorded_at
+            found.last_activity_at = entry.moment
             if event.closes_round and found.closed_reason is None:
-                found.closed_at = event.recorded_at
+                found.closed_at = entry.moment
                 found.closed_reason = closed_reason(event)
         return _changes(rounds)
 
@@ -111,12 +112,11 @@ def _add(sums: list[int], event: GameMovement) -> None:
 
 
 def _changes(rounds: dict[_Key, _Round]) -> list[Change]:
-    opened = [(key, found) for key, found in rounds.items() if found.opened_at is not None]
-    moved = [(key, found) for key, found in rounds.items() if found.opened_at is None]
+    opened = [(key, found) for key, found in rounds.items() if found.opened]
+    moved = [(key, found) for key, found in rounds.items() if not found.opened]
     changes: list[Change] = []
     if opened:
-        opened_ats = [found.opened_at for _, found in opened if found.opened_at is not None]
-        columns = [*_columns(opened), Packed(arrays.timestamps(opened_ats))]
+        columns = [*_columns(opened), timestamps([found.opened_at for _, found in opened])]
         changes.append(Write("open_rounds", columns, len(opened)))
     if moved:
         changes.append(Write("move_rounds", _columns(moved), len(moved)))
@@ -132,8 +132,8 @@ def _columns(rows: list[tuple[_Key, _Round]]) -> list[Packed]:
         Packed(arrays.texts(round_ids)),
         Packed(arrays.texts([row.game for row in found])),
         Packed(arrays.texts([row.currency for row in found])),
-        Packed(arrays.timestamps([row.last_activity_at for row in found])),
-        Packed(arrays.timestamps([row.closed_at for row in found])),
+        timestamps([row.last_activity_at for row in found]),
+        timestamps([row.closed_at for row in found]),
         Packed(arrays.optional_texts([row.closed_reason for row in found])),
         *(Packed(arrays.bigints(sums)) for sums in zip(*(row.sums for row in found), strict=True)),
     ]

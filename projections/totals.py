@@ -12,7 +12,7 @@ from ledger import arrays
 from ledger.events import BetPlaced, BetRefunded, GameMovement, WinCredited, WinReversed
 from projections.entries import Entry, names_of, pick
 from projections.rounds import uncovered
-from projections.writes import Change, Packed, Write, from_hour, hour_of, microseconds
+from projections.writes import HOUR, Change, Packed, Write, timestamps
 
 _NAMES: Final = names_of(BetPlaced, BetRefunded, WinCredited, WinReversed)
 _COLUMN: Final[dict[type[GameMovement], int]] = {
@@ -35,8 +35,8 @@ class Totals:
     def fold(self, entries: Sequence[Entry]) -> list[Change]:
         """What the batch adds to the totals."""
         rows: dict[_Key, list[int]] = {}
-        for _, event in pick(entries, _NAMES):
-            hour = hour_of(microseconds(event.recorded_at))
+        for entry, event in pick(entries, _NAMES):
+            hour = entry.moment - entry.moment % HOUR
             key = (hour, event.integration, event.game or "", event.currency)
             sums = rows.get(key)
             if sums is None:
@@ -53,7 +53,7 @@ class Totals:
 def _columns(rows: dict[_Key, list[int]]) -> list[Packed]:
     hours, integrations, games, currencies = zip(*rows, strict=True)
     return [
-        Packed(arrays.timestamps([from_hour(hour) for hour in hours])),
+        timestamps(hours),
         Packed(arrays.texts(integrations)),
         Packed(arrays.texts(games)),
         Packed(arrays.texts(currencies)),

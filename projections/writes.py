@@ -6,7 +6,7 @@ Arrays travel in PostgreSQL's binary format, packed by `ledger.arrays`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -14,6 +14,7 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+from ledger import arrays
 from ledger.connections import Connection
 from projections.sql import statement
 
@@ -21,6 +22,8 @@ HOUR: Final = 3_600_000_000
 """Microseconds of an hour."""
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_ELEMENT: Final = 8  # where an array's header names the type of its elements
+_TIMESTAMP: Final = arrays.TIMESTAMP.to_bytes(4, "big")
 
 
 class BrokenView(Exception):
@@ -83,17 +86,13 @@ async def apply(
             raise BrokenView(f"{change.name} found {cursor.rowcount} of {change.rows} rows")
 
 
+def timestamps(moments: Sequence[int]) -> Packed:
+    """A timestamptz[] of moments, as `microseconds` gives them: a bigint[] by another name."""
+    data = arrays.bigints(moments)
+    return Packed(data and data[:_ELEMENT] + _TIMESTAMP + data[_ELEMENT + len(_TIMESTAMP) :])
+
+
 def microseconds(moment: datetime) -> int:
     """Microseconds since 2000-01-01 UTC: a timestamp as PostgreSQL keeps it."""
     since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def hour_of(moment: int) -> int:
-    """The hour that a moment, as `microseconds` gives it, falls into."""
-    return moment // HOUR
-
-
-def from_hour(hour: int) -> datetime:
-    """The beginning of an hour that `hour_of` gave."""
-    return _EPOCH + timedelta(hours=hour)

@@ -11,6 +11,7 @@ import psycopg
 
 from ledger.chain import GENESIS
 from ledger.codec import game_stream, player_stream, seal
+from ledger.commands import CreditWin, ForfeitBonus, Policy, ReverseWin, Withdraw
 from ledger.events import Event, GameDisabled, GameEnabled
 from ledger.player import Player, PlayerEvent
 from ledger.store import AppendBatch, EventRow, Store
@@ -19,7 +20,7 @@ from tests.unit.rules.world import World
 
 TABLES = {
     "balances": "player_id, currency",
-    "rounds": "player_id, integration, round_id",
+    "rounds": "integration, round_id, player_id",
     "journal": "notification_id, line",
     "account_hours": "hour, account, currency",
     "totals": "hour, integration, game, currency",
@@ -59,6 +60,7 @@ class History:
         for command in opening():
             self._world.execute(command)
         self._games = 0
+        self._spent = 0
 
     @property
     def booked(self) -> Sequence[Booked]:
@@ -73,12 +75,34 @@ class History:
             self._world.execute(self._maker.command())
             if len(self.booked) % 50 == 0:
                 self._switch_a_game()
+                self._take_back_a_spent_win()
 
     async def append(self, store: Store) -> None:
         """Append what is not in the log yet, in one batch."""
         rows = self._log.rows(self.booked[self._log.length :])
         if rows:
             assert await store.append(AppendBatch(events=rows), DEADLINE_S) is None
+
+    def _take_back_a_spent_win(self) -> None:
+        """Reverse a win of an empty wallet: below zero, or kept by the player."""
+        self._spent += 1
+        key = f"spent{self._spent}"
+        policy = Policy(reversal_shortfall="clamp" if self._spent % 2 else "negative")
+        fields: dict[str, Any] = {
+            "player_id": "p1",
+            "integration": "a",
+            "policy": policy,
+            "currency": "EUR",
+        }
+
+        def named(name: str, operation: str) -> dict[str, Any]:
+            return {"key": f"{key}{name}", "transaction_id": f"{key}{name}", "operation": operation}
+
+        self._world.execute(CreditWin(**fields, **named("w", "win"), amount=70))
+        wallet = self._world.wallet("p1", "EUR")
+        self._world.money(Withdraw, f"{key}out", max(wallet.real, 0) // 10 * 10)
+        self._world.money(ForfeitBonus, f"{key}forfeit", wallet.bonus)
+        self._world.execute(ReverseWin(**fields, **named("r", "reversal"), original_key=f"{key}w"))
 
     def _switch_a_game(self) -> None:
         self._games += 1

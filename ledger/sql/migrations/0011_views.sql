@@ -28,9 +28,9 @@ CREATE TABLE {schema}.balances (
 );
 
 CREATE TABLE {schema}.rounds (
-    player_id text COLLATE "C" NOT NULL,
     integration text COLLATE "C" NOT NULL,
     round_id text COLLATE "C" NOT NULL,
+    player_id text COLLATE "C" NOT NULL,
     game text COLLATE "C" NOT NULL,
     currency text COLLATE "C" NOT NULL,
     opened_at timestamptz NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE {schema}.rounds (
     reversals bigint NOT NULL,
     state text COLLATE "C" NOT NULL
         GENERATED ALWAYS AS (CASE WHEN closed_at IS NULL THEN 'open' ELSE 'closed' END) STORED,
-    PRIMARY KEY (player_id, integration, round_id),
+    PRIMARY KEY (integration, round_id, player_id),
     CONSTRAINT rounds_amounts_check CHECK (refunds BETWEEN 0 AND stakes AND reversals BETWEEN 0 AND wins),
     CONSTRAINT rounds_counts_check CHECK (
         refunds_count BETWEEN 0 AND bets AND reversals_count BETWEEN 0 AND wins_count
@@ -56,7 +56,7 @@ CREATE TABLE {schema}.rounds (
     CONSTRAINT rounds_closed_check CHECK ((closed_at IS NULL) = (closed_reason IS NULL))
 );
 
-CREATE INDEX rounds_integration_round_id_idx ON {schema}.rounds (integration, round_id);
+CREATE INDEX rounds_player_id_opened_at_idx ON {schema}.rounds (player_id, opened_at);
 CREATE INDEX rounds_opened_at_idx ON {schema}.rounds (opened_at) WHERE closed_at IS NULL;
 
 -- Double entry. A credit is positive, a debit negative. player_id: whose the account is, if a player's.

@@ -1,0 +1,97 @@
+"""What was asked for: a report's name, its period and its filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from ledger.currencies import Currencies
+from ledger.money import UNITS_MAX, Currency, MalformedAmount, parse_decimal
+from projections.reports.errors import BadRequest
+from projections.reports.period import Period
+
+GROUPS: Final = ("day", "provider", "game")
+"""What totals may be told apart by, beside the currency."""
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What narrows a report. Which report takes which: `projections.reports.registry`."""
+
+    integration: str | None = None
+    game: str | None = None
+    currency: str | None = None
+    player_id: str | None = None
+    kind: str | None = None
+    threshold: str | None = None
+    older_than_h: int | None = None
+    by: str | None = None
+
+    def given(self) -> dict[str, str]:
+        """Those that were asked for, as texts."""
+        return {
+            name: str(value)
+            for name, value in msgspec.structs.asdict(self).items()
+            if value is not None
+        }
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A report to be made: of which time, narrowed by what, by whose clock and which money."""
+
+    period: Period
+    filters: Filters
+    now: datetime
+    currencies: Currencies
+    large_wins: Mapping[str, int]
+    """Threshold of a large win by currency, in ledger units."""
+    rows_max: int | None
+    """More rows than that are refused; None: any number."""
+
+    @property
+    def ends(self) -> datetime:
+        """Where the period ends, now at the latest."""
+        return self.period.until(self.now)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the period lies in the past."""
+        return self.period.ends is not None and self.period.ends <= self.now
+
+    def unit(self, code: str) -> Currency:
+        """A currency that was booked in: it is known."""
+        return self.currencies[code]
+
+    def check_rows(self, count: int) -> None:
+        """Raises `BadRequest` where there are too many rows to hand out at once."""
+        if self.rows_max is not None and count > self.rows_max:
+            raise BadRequest(
+                f"more than {self.rows_max} rows: narrow the period or the filters, or use the"
+                " command line"
+            )
+
+    def thresholds(self) -> dict[str, int]:
+        """From which amount a win is large, in ledger units by currency. Raises `BadRequest`."""
+        code = self.filters.currency
+        limits = self.large_wins if code is None else {code: self.large_wins[code]}
+        text = self.filters.threshold
+        return {code: _threshold(text, self.unit(code)) for code in limits} if text else {**limits}
+
+    def groups(self) -> tuple[str, ...]:
+        """What totals are told apart by. Raises `BadRequest`."""
+        if self.filters.by is None:
+            return GROUPS
+        wanted = [name for name in self.filters.by.split(",") if name]
+        for name in wanted:
+            if name not in GROUPS:
+                raise BadRequest(f"by: {name!r} is none of {', '.join(GROUPS)}")
+        return tuple(name for name in GROUPS if name in wanted)
+
+
+def _threshold(text: str, unit: Currency) -> int:
+    try:
+        return min(max(parse_decimal(text, unit), 1), UNITS_MAX)
+    except MalformedAmount as error:
+        raise BadRequest(f"threshold: {error}") from None

@@ -1,0 +1,127 @@
+"""The time that a report is about, and its days in the reader's time zone.
+
+Dates are whole days in that zone, both included; moments are exact, the last one excluded.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from typing import Final
+from zoneinfo import ZoneInfo, available_timezones
+
+import msgspec
+
+from projections.reports.errors import BadRequest
+
+DAYS_MAX: Final = 10_000
+"""Days that a report tells apart at most."""
+
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Period(msgspec.Struct, frozen=True):
+    """``begins`` is included, ``ends`` is not; None: since ever, until now."""
+
+    zone: str
+    begins: datetime | None
+    ends: datetime | None
+
+    def until(self, now: datetime) -> datetime:
+        """Where it ends, at ``now`` if it has not ended yet."""
+        return now if self.ends is None else min(self.ends, now)
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """The time zone of an IANA name. Raises `BadRequest`."""
+    if name not in _zones():
+        raise BadRequest(f"tz: {name!r} is no time zone; expected a name such as Europe/Malta")
+    return ZoneInfo(name)
+
+
+def read_period(begin: str | None, end: str | None, zone_name: str) -> Period:
+    """The period from ``begin`` to ``end``: dates or moments in ISO 8601.
+
+    Raises `BadRequest`.
+    """
+    zone = time_zone(zone_name)
+    begins = None if begin is None else _read("from", begin, zone, days=0)
+    ends = None if end is None else _read("to", end, zone, days=1)
+    if begins is not None and ends is not None and begins >= ends:
+        raise BadRequest(f"from, to: the period ends before it begins ({begin} to {end})")
+    return Period(zone_name, begins, ends)
+
+
+def day_starts(begins: datetime, ends: datetime, zone_name: str) -> list[datetime]:
+    """Where the days between two moments begin, in UTC; the first is ``begins`` itself.
+
+    Raises `BadRequest` for more than `DAYS_MAX` days.
+    """
+    zone = time_zone(zone_name)
+    starts = [begins]
+    day = begins.astimezone(zone).date()
+    while True:
+        day += timedelta(days=1)
+        start = _midnight(day, zone)
+        if start >= ends:
+            return starts
+        if start > starts[-1]:
+            starts.append(start)
+        if len(starts) > DAYS_MAX:
+            raise BadRequest(f"from, to: more than {DAYS_MAX} days")
+
+
+def day_of(start: datetime, zone_name: str) -> date:
+    """The date of a day that begins then."""
+    return start.astimezone(time_zone(zone_name)).date()
+
+
+def place(starts: list[datetime], moment: datetime) -> int:
+    """The number of the day that a moment falls into."""
+    return bisect_right(starts, moment) - 1
+
+
+def hour_begin(moment: datetime) -> datetime:
+    """The beginning of the UTC hour that a moment falls into."""
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def is_whole_hour(moment: datetime) -> bool:
+    """Whether a UTC hour begins then."""
+    return moment == hour_begin(moment)
+
+
+def _read(name: str, text: str, zone: ZoneInfo, *, days: int) -> datetime:
+    try:
+        if _DATE.fullmatch(text):
+            moment = _midnight(date.fromisoformat(text) + timedelta(days=days), zone)
+        else:
+            moment = _moment(text, zone)
+    except (ValueError, OverflowError):
+        raise BadRequest(
+            f"{name}: {text!r} is neither a date such as 2030-01-31"
+            " nor a time such as 2030-01-31T12:00:00Z"
+        ) from None
+    if not _EARLIEST <= moment <= _LATEST:
+        raise BadRequest(f"{name}: {text} is out of range")
+    return moment
+
+
+def _moment(text: str, zone: ZoneInfo) -> datetime:
+    # A plus that was not percent-encoded comes out of a query as a blank.
+    moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
+    return moment.replace(tzinfo=moment.tzinfo or zone).astimezone(UTC)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The first moment of a day; where clocks jump over midnight, the moment after the jump."""
+    return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())

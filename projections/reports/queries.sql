@@ -1,0 +1,154 @@
+-- Every statement of the reports, by name; read by projections/reports/queries.py.
+-- {schema} is a partition's schema. All of them only read.
+
+-- name: head
+SELECT coalesce(max(notification_id), 0) FROM {schema}.events
+
+-- name: states
+SELECT view, position, error FROM {schema}.projections WHERE view = ANY(%s::text[])
+
+-- name: position
+SELECT position FROM {schema}.projections WHERE view = %s
+
+-- name: first_hour
+SELECT min(hour) FROM {schema}.totals
+
+-- name: totals
+-- By hour, each hour under the number of its day; hours that days share are left out.
+SELECT
+    width_bucket(hour, %(starts)s::timestamptz[]) - 1 AS day, integration, game, currency,
+    sum(bet_count), sum(bets), sum(bets_bonus), sum(refund_count), sum(refunds),
+    sum(win_count), sum(wins), sum(wins_bonus), sum(reversal_count), sum(reversals),
+    sum(shortfalls)
+FROM {schema}.totals
+WHERE hour >= %(begins)s AND hour < %(ends)s AND hour <> ALL(%(shared)s::timestamptz[])
+    AND (%(integration)s::text IS NULL OR integration = %(integration)s)
+    AND (%(game)s::text IS NULL OR game = %(game)s)
+    AND (%(currency)s::text IS NULL OR currency = %(currency)s)
+GROUP BY 1, 2, 3, 4
+
+-- name: movements_between
+-- What was recorded in a time, as the view of totals has seen it.
+SELECT events.topic, events.state
+FROM {schema}.transactions AS booked
+JOIN {schema}.events ON events.originator_id = 'player:' || booked.player_id
+    AND events.originator_version = booked.version
+WHERE booked.recorded_at >= %s AND booked.recorded_at < %s
+    AND events.topic = ANY(%s::text[]) AND events.notification_id <= %s
+
+-- name: account_hours
+SELECT account, currency, sum(debit), sum(credit)
+FROM {schema}.account_hours
+WHERE (%(begins)s::timestamptz IS NULL OR hour >= %(begins)s)
+    AND (%(ends)s::timestamptz IS NULL OR hour < %(ends)s)
+    AND (%(currency)s::text IS NULL OR currency = %(currency)s)
+GROUP BY account, currency
+
+-- name: account_postings
+SELECT
+    account, currency,
+    coalesce(-sum(amount) FILTER (WHERE amount < 0), 0),
+    coalesce(sum(amount) FILTER (WHERE amount > 0), 0)
+FROM {schema}.journal
+WHERE recorded_at >= %(begins)s AND recorded_at < %(ends)s
+    AND (%(currency)s::text IS NULL OR currency = %(currency)s)
+GROUP BY account, currency
+
+-- name: exceptions
+SELECT
+    recorded_at, kind, player_id, integration, operation, transaction_id, movement_id, refers_to,
+    round_id, game, currency, real, bonus, wire_amount, shortfall, actor, reason, version
+FROM {schema}.exceptions
+WHERE (%(begins)s::timestamptz IS NULL OR recorded_at >= %(begins)s) AND recorded_at < %(ends)s
+    AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+    AND (%(integration)s::text IS NULL OR integration = %(integration)s)
+    AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
+    AND (%(currency)s::text IS NULL OR currency = %(currency)s)
+ORDER BY recorded_at, notification_id, kind LIMIT %(most)s
+
+-- name: large_wins
+SELECT postings.recorded_at, events.originator_id, events.originator_version, events.topic,
+    events.state
+FROM {schema}.journal AS postings
+JOIN unnest(%(currencies)s::text[], %(thresholds)s::bigint[]) AS large (currency, threshold)
+    ON large.currency = postings.currency
+JOIN {schema}.events ON events.notification_id = postings.notification_id
+WHERE (%(begins)s::timestamptz IS NULL OR postings.recorded_at >= %(begins)s)
+    AND postings.recorded_at < %(ends)s
+    AND starts_with(postings.account, 'provider:') AND postings.amount <= -large.threshold
+    AND events.topic = %(topic)s
+    AND (%(player_id)s::text IS NULL OR events.originator_id = 'player:' || %(player_id)s)
+ORDER BY postings.recorded_at, postings.notification_id
+
+-- name: rounds_open_now
+SELECT
+    player_id, integration, round_id, game, currency, opened_at, last_activity_at, false AS later,
+    bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals
+FROM {schema}.rounds
+WHERE closed_at IS NULL
+    AND (%(begins)s::timestamptz IS NULL OR opened_at >= %(begins)s) AND opened_at < %(ends)s
+    AND (%(integration)s::text IS NULL OR integration = %(integration)s)
+    AND (%(game)s::text IS NULL OR game = %(game)s)
+    AND (%(currency)s::text IS NULL OR currency = %(currency)s)
+    AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
+
+-- name: rounds_open_at
+-- later: something happened since, so that the sums are not those of then.
+SELECT
+    player_id, integration, round_id, game, currency, opened_at, last_activity_at,
+    last_activity_at >= %(at)s AS later,
+    bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals
+FROM {schema}.rounds
+WHERE opened_at < %(at)s AND (closed_at IS NULL OR closed_at >= %(at)s)
+    AND (%(begins)s::timestamptz IS NULL OR opened_at >= %(begins)s) AND opened_at < %(ends)s
+    AND (%(integration)s::text IS NULL OR integration = %(integration)s)
+    AND (%(game)s::text IS NULL OR game = %(game)s)
+    AND (%(currency)s::text IS NULL OR currency = %(currency)s)
+    AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
+
+-- name: round_movements
+SELECT wanted.place - 1, events.topic, events.state
+FROM unnest(%(players)s::text[], %(integrations)s::text[], %(rounds)s::text[])
+    WITH ORDINALITY AS wanted (player_id, integration, round_id, place)
+JOIN {schema}.transactions AS booked ON booked.player_id = wanted.player_id
+    AND booked.integration = wanted.integration AND booked.round_id = wanted.round_id
+JOIN {schema}.events ON events.originator_id = 'player:' || booked.player_id
+    AND events.originator_version = booked.version
+WHERE booked.recorded_at < %(at)s
+ORDER BY wanted.place, booked.version
+
+-- name: stream_head
+SELECT coalesce(max(originator_version), 0) FROM {schema}.events WHERE originator_id = %s
+
+-- name: stream_event
+SELECT topic, state FROM {schema}.events WHERE originator_id = %s AND originator_version = %s
+
+-- name: stream_of_kinds
+SELECT topic, state FROM {schema}.events
+WHERE originator_id = %s AND originator_version < %s AND topic = ANY(%s::text[])
+ORDER BY originator_version
+
+-- name: stream_backwards
+SELECT originator_version, topic, state FROM {schema}.events
+WHERE originator_id = %s AND originator_version < %s AND topic = ANY(%s::text[])
+ORDER BY originator_version DESC LIMIT 200
+
+-- name: stream_between
+SELECT originator_version, topic, state FROM {schema}.events
+WHERE originator_id = %s AND originator_version >= %s AND originator_version < %s
+    AND topic = ANY(%s::text[])
+ORDER BY originator_version LIMIT 2000
+
+-- name: rounds
+SELECT
+    player_id, integration, round_id, game, currency, state, opened_at, closed_at, closed_reason,
+    last_activity_at, bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count,
+    reversals
+FROM {schema}.rounds
+WHERE (player_id, integration, round_id) > (%(after_player)s, %(after_integration)s, %(after_round)s)
+    AND (%(integration)s::text IS NULL OR integration = %(integration)s)
+    AND (%(round_id)s::text IS NULL OR round_id = %(round_id)s)
+    AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
+    AND (%(open)s::boolean IS NULL OR (closed_at IS NULL) = %(open)s)
+    AND (%(opened_before)s::timestamptz IS NULL OR opened_at < %(opened_before)s)
+ORDER BY player_id, integration, round_id LIMIT %(limit)s

@@ -1,0 +1,142 @@
+"""What reports read: one partition at one instant, with the views as far as the log.
+
+A report never shows a view that has not seen what was in the log when it was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+
+from ledger.connections import Connection, connect
+from ledger.sql import schema_name
+from projections.registry import view_named
+from projections.reports.errors import ViewsBehind
+from projections.reports.queries import query
+
+CATCH_UP_S: Final = 5.0
+"""How long to wait for the views to be as far as the log was at the beginning."""
+
+_POLL_S: Final = 0.02
+_TRIES: Final = 100
+_SETTINGS: Final = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "10min",
+    "lock_timeout": "10s",
+    "jit": "off",
+}
+
+
+class ViewState(msgspec.Struct, frozen=True):
+    """Where a view stands, and why it stopped if it has."""
+
+    view: str
+    position: int
+    error: str | None
+
+
+class Snapshot:
+    """One partition as of one instant."""
+
+    def __init__(self, connection: Connection, partition: int, positions: Mapping[str, int]):
+        self.partition = partition
+        self.positions = positions
+        self._connection = connection
+        self._schema = schema_name(partition)
+
+    async def rows(
+        self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        """All rows of a named statement."""
+        async with self._connection.cursor(binary=True) as cursor:
+            await cursor.execute(query(name, self._schema), parameters)
+            return await cursor.fetchall()
+
+    async def value(
+        self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> Any:
+        """First column of the first row; None where there is none."""
+        rows = await self.rows(name, parameters)
+        return rows[0][0] if rows else None
+
+
+@asynccontextmanager
+async def open_snapshot(
+    url: str, partition: int, views: Sequence[str]
+) -> AsyncIterator[Snapshot]:
+    """A partition in which those views stand at one and the same position.
+
+    They have seen at least what the log held when this was called. Raises `ViewsBehind` and
+    `psycopg.Error`.
+    """
+    schema = schema_name(partition)
+    async with await connect(url, f"report {schema}", settings=_SETTINGS) as connection:
+        await _wait(connection, partition, views)
+        for tries in range(1, _TRIES + 1):
+            async with _transaction(connection, schema, views):
+                positions = {state.view: state.position for state in await _states(connection, schema, views)}
+                if len(set(positions.values())) <= 1 or tries == _TRIES:
+                    if len(set(positions.values())) > 1:
+                        raise ViewsBehind(f"the views {', '.join(views)} do not move together")
+                    yield Snapshot(connection, partition, positions)
+                    return
+            await asyncio.sleep(_POLL_S)
+
+
+@asynccontextmanager
+async def _transaction(
+    connection: Connection, schema: str, views: Sequence[str]
+) -> AsyncIterator[None]:
+    """A transaction that sees one instant.
+
+    The tables are locked before its snapshot is taken: a rebuilt view that took the old one's place
+    in between would be seen in part only.
+    """
+    await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        for name in views:
+            for table in view_named(name).tables:
+                await connection.execute(
+                    f"LOCK TABLE {schema}.{table} IN ACCESS SHARE MODE".encode()
+                )
+        yield
+    finally:
+        if not connection.closed:
+            await connection.execute("ROLLBACK")
+
+
+async def _wait(connection: Connection, partition: int, views: Sequence[str]) -> None:
+    """Return when the views have seen what the log holds now. Raises `ViewsBehind`."""
+    if not views:
+        return
+    schema = schema_name(partition)
+    cursor = await connection.execute(query("head", schema))
+    head = (await cursor.fetchone() or (0,))[0]
+    deadline = asyncio.get_running_loop().time() + CATCH_UP_S
+    while behind := [
+        state for state in await _states(connection, schema, views) if state.position < head
+    ]:
+        stopped = [state for state in behind if state.error is not None]
+        if stopped or asyncio.get_running_loop().time() > deadline:
+            raise ViewsBehind(_why((stopped or behind)[0], partition, head))
+        await asyncio.sleep(_POLL_S)
+
+
+async def _states(
+    connection: Connection, schema: str, views: Sequence[str]
+) -> list[ViewState]:
+    cursor = await connection.execute(query("states", schema), (list(views),))
+    return [ViewState(*row) for row in await cursor.fetchall()]
+
+
+def _why(state: ViewState, partition: int, head: int) -> str:
+    if state.error is not None:
+        return f"the view {state.view} of partition {partition} has stopped: {state.error}"
+    return (
+        f"the view {state.view} of partition {partition} is {head - state.position} events behind"
+        " the log; is anything running the projections?"
+    )

@@ -1,0 +1,176 @@
+"""Rebuilding: beside the live view, under traffic, and the same to the last byte."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+
+from ledger.store import AppendBatch, Store
+from projections.rebuild import RebuildBusy, compare, rebuild
+from projections.registry import VIEW_NAMES
+from tests.integration import projection_model as model
+from tests.integration.projection_history import History, contents, positions
+from tests.integration.test_projection_runner import (
+    FUTURE,
+    OPENED,
+    all_at,
+    check_views,
+    running,
+    until,
+)
+
+
+def structure(url: str) -> list[Any]:
+    """Tables, indexes, constraints, rights and settings of the partition, by name."""
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            """
+            SELECT relation.relname, relation.relkind, relation.reloptions, relation.relacl::text,
+                (SELECT array_agg(conname || pg_get_constraintdef(oid) ORDER BY conname)
+                 FROM pg_constraint WHERE conrelid = relation.oid),
+                (SELECT array_agg(tgname || pg_get_triggerdef(oid) ORDER BY tgname)
+                 FROM pg_trigger WHERE tgrelid = relation.oid),
+                (SELECT pg_get_indexdef(relation.oid) WHERE relation.relkind = 'i')
+            FROM pg_class AS relation
+            WHERE relnamespace = 'ledger_p00'::regnamespace ORDER BY 1
+            """
+        ).fetchall()
+
+
+async def test_a_rebuilt_view_is_the_live_one_byte_for_byte(
+    store: Store, database_url: str, admin_url: str
+):
+    """The views are the truth: whoever builds them anew gets the same (P11)."""
+    history = History(1)
+    history.play(400)
+    await history.append(store)
+    async with running(database_url):
+        await until(lambda: all_at(database_url, len(history.booked)))
+    before, shape = contents(database_url), structure(admin_url)
+    told: list[tuple[int, int]] = []
+    for name in VIEW_NAMES:
+        at = await rebuild(database_url, 0, name, lambda done, head: told.append((done, head)))
+        assert at == len(history.booked)
+    assert told[-1] == (len(history.booked), len(history.booked))
+    assert contents(database_url) == before
+    assert structure(admin_url) == shape
+    await check_views(database_url, len(history.booked))
+
+
+async def test_rebuilding_under_traffic_neither_stops_nor_bends_the_view(
+    store: Store, database_url: str
+):
+    """Operators rebuild while players play; readers see the old view or the new one."""
+    history = History(2)
+    history.play(300)
+    await history.append(store)
+    done = asyncio.Event()
+
+    async def traffic() -> None:
+        while not done.is_set():
+            history.play(10)
+            await history.append(store)
+            await asyncio.sleep(0.01)
+
+    async with running(database_url) as runner:
+        await until(lambda: all_at(database_url, len(history.booked)))
+        playing = asyncio.create_task(traffic())
+        for name in VIEW_NAMES * 2:
+            await rebuild(database_url, 0, name)
+        done.set()
+        await playing
+        await until(lambda: all_at(database_url, len(history.booked)))
+        assert [writer.error for writer in runner.writers] == [None] * 5
+    await check_views(database_url, len(history.booked))
+    found = contents(database_url)
+    assert {row[:2]: row[2:5] for row in found["balances"]} == model.balances(history.booked)
+
+
+async def test_a_view_is_compared_while_it_moves(store: Store, database_url: str):
+    """The audit must not need a quiet hour."""
+    history = History(3)
+    async with running(database_url):
+        for _ in range(4):
+            history.play(80)
+            await history.append(store)
+            for name in VIEW_NAMES:
+                assert await compare(database_url, 0, name) == []
+
+
+async def test_a_rebuild_mends_a_view_that_was_altered(
+    store: Store, database_url: str, admin_url: str
+):
+    """What a person did to a view by hand is gone afterwards."""
+    history = History(4)
+    history.play(100)
+    await history.append(store)
+    async with running(database_url):
+        await until(lambda: all_at(database_url, len(history.booked)))
+        before = contents(database_url)
+        with psycopg.connect(admin_url) as connection:
+            connection.execute("DELETE FROM ledger_p00.rounds")
+            connection.execute(
+                "UPDATE ledger_p00.projections SET position = 3, error = 'x', "
+                "stopped_at = now() WHERE view = 'rounds'"
+            )
+        await rebuild(database_url, 0, "rounds")
+        assert contents(database_url) == before
+        assert set(positions(database_url).values()) == {len(history.booked)}
+
+
+async def test_a_rebuild_that_meets_poison_leaves_the_live_view_alone(
+    store: Store, database_url: str
+):
+    """A view that is right up to the poison beats none."""
+    history = History(4)
+    history.play(50)
+    await history.append(store)
+    await store.append(AppendBatch(events=[OPENED, FUTURE]), 5.0)
+    async with running(database_url):
+        await until(lambda: all_at(database_url, len(history.booked) + 1))
+    before = contents(database_url)
+    with pytest.raises(Exception, match=r"bet_placed\.v2"):
+        await rebuild(database_url, 0, "journal")
+    assert contents(database_url) == before
+
+
+async def test_one_rebuild_of_a_view_at_a_time(store: Store, database_url: str):
+    """Two of them would write into the same twin."""
+    history = History(5)
+    history.play(60)
+    await history.append(store)
+    inside = []
+
+    def interrupt(done: int, head: int) -> None:
+        inside.append(asyncio.create_task(rebuild(database_url, 0, "totals")))
+
+    await rebuild(database_url, 0, "totals", interrupt)
+    results = await asyncio.gather(*inside, return_exceptions=True)
+    assert results
+    assert all(
+        isinstance(result, RebuildBusy) or result == len(history.booked) for result in results
+    )
+
+
+async def test_a_long_reader_delays_the_swap_and_nobody_else(
+    store: Store, database_url: str, admin_url: str
+):
+    """A report that runs for minutes must not make every other reader wait behind the swap."""
+    history = History(6)
+    history.play(60)
+    await history.append(store)
+    async with running(database_url):
+        await until(lambda: all_at(database_url, len(history.booked)))
+        with psycopg.connect(admin_url) as reader:
+            reader.execute("SELECT count(*) FROM ledger_p00.balances")
+            task = asyncio.create_task(rebuild(database_url, 0, "balances"))
+            await asyncio.sleep(2.5)
+            assert not task.done()
+            history.play(20)
+            await history.append(store)
+            await until(lambda: all_at(database_url, len(history.booked)))
+        assert await task == len(history.booked)
+    await check_views(database_url, len(history.booked))

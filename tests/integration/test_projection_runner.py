@@ -1,0 +1,326 @@
+"""The runner: exactly once, whatever ends it; one at a time; loud where it cannot go on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from ledger import codec
+from ledger import events as e
+from ledger.chain import HASH_SIZE
+from ledger.store import AppendBatch, EventRow, Store
+from projections.rebuild import compare
+from projections.registry import VIEW_NAMES
+from projections.runner import Runner, RunnerLimits
+from projections.status import StatusReader, ViewStatus
+from tests.integration.projection_history import History, contents, positions
+
+ROOT = Path(__file__).parents[2]
+QUICK = RunnerLimits(batch_max=50, pause_s=0.0, poll_s=0.05)
+LONG = RunnerLimits(pause_s=0.0, poll_s=60.0)
+
+
+@asynccontextmanager
+async def running(url: str, limits: RunnerLimits = QUICK) -> AsyncIterator[Runner]:
+    """A runner at work."""
+    runner = Runner(url, 0, limits=limits)
+    task = asyncio.create_task(runner.run())
+    try:
+        yield runner
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.02)
+
+
+def all_at(url: str, position: int) -> bool:
+    """Whether every view is there."""
+    return positions(url) == dict.fromkeys(VIEW_NAMES, position)
+
+
+async def check_views(url: str, events: int) -> None:
+    """Every view is at the head, and what a fresh fold gives."""
+    assert positions(url) == dict.fromkeys(VIEW_NAMES, events)
+    for name in VIEW_NAMES:
+        assert await compare(url, 0, name) == []
+
+
+async def statuses(url: str) -> dict[str, ViewStatus]:
+    """Every view's status by name."""
+    reader = StatusReader(url, 0)
+    try:
+        return {status.view: status for status in await reader.read()}
+    finally:
+        await reader.close()
+
+
+def terminate(admin_url: str, purpose: str) -> int:
+    """Cut the connections of a purpose; how many there were."""
+    with psycopg.connect(admin_url) as connection:
+        query = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name LIKE %s"""
+        row = connection.execute(query, (f"wallet-ledger {purpose}%",)).fetchone()
+        return row[0] if row else 0
+
+
+async def test_a_notification_moves_the_views_at_once(store: Store, database_url: str):
+    """Nobody should wait for the next poll."""
+    history = History(1)
+    async with running(database_url, LONG) as runner:
+        await until(lambda: all(writer.ready for writer in runner.writers))
+        await asyncio.sleep(0.3)
+        history.play(50)
+        await history.append(store)
+        await store.notify()
+        await until(lambda: all_at(database_url, len(history.booked)), 5.0)
+
+
+async def test_polling_moves_the_views_where_no_notification_comes(store: Store, database_url: str):
+    """A notification is a hint: it may be lost with its connection."""
+    history = History(1)
+    async with running(database_url):
+        for _ in range(3):
+            history.play(50)
+            await history.append(store)
+            await until(lambda: all_at(database_url, len(history.booked)))
+
+
+async def test_cancelled_at_any_point_it_goes_on_where_it_was(store: Store, database_url: str):
+    """A restart must neither lose nor repeat an event."""
+    chance = random.Random(5)
+    history = History(5)
+    for _ in range(15):
+        history.play(40)
+        await history.append(store)
+        async with running(database_url, RunnerLimits(batch_max=7, pause_s=0.0, poll_s=0.05)):
+            await asyncio.sleep(chance.random() * 0.15)
+    async with running(database_url):
+        await until(lambda: all_at(database_url, len(history.booked)))
+    await check_views(database_url, len(history.booked))
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+async def test_killed_in_any_batch_it_loses_and_repeats_nothing(store: Store, database_url: str):
+    """Position and rows are one transaction: there is no moment at which a kill hurts."""
+    chance = random.Random(6)
+    history = History(6)
+    for _ in range(8):
+        history.play(120)
+        await history.append(store)
+        process = subprocess.Popen(  # noqa: ASYNC220 - it is quick
+            [sys.executable, "-m", "tests.integration.projection_process", database_url, "3"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        await asyncio.to_thread(process.stdout.readline)
+        await asyncio.sleep(chance.random() * 0.5)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    print("positions after the kills:", positions(database_url))
+    async with running(database_url):
+        await until(lambda: all_at(database_url, len(history.booked)))
+    await check_views(database_url, len(history.booked))
+
+
+async def test_a_second_runner_waits_and_takes_over(
+    store: Store, database_url: str, admin_url: str
+):
+    """Two processes may run the views of a partition; one works, the other stands by."""
+    history = History(2)
+    async with running(database_url) as first:
+        await until(lambda: all(writer.ready for writer in first.writers))
+        async with running(database_url) as second:
+            history.play(100)
+            await history.append(store)
+            await until(lambda: all_at(database_url, len(history.booked)))
+            assert not any(writer.ready for writer in second.writers)
+            while not any(writer.ready for writer in second.writers):
+                terminate(admin_url, "view")  # whoever is quicker gets it
+                await asyncio.sleep(0.1)
+            history.play(100)
+            await history.append(store)
+            await until(lambda: all_at(database_url, len(history.booked)))
+    await check_views(database_url, len(history.booked))
+
+
+async def test_when_the_first_ends_the_second_is_there(store: Store, database_url: str):
+    """A rolling restart leaves no gap longer than a poll."""
+    history = History(2)
+    async with running(database_url) as second:
+        await until(lambda: all(writer.ready for writer in second.writers))
+        async with running(database_url):
+            await asyncio.sleep(0.2)
+            await second.close()
+            history.play(100)
+            await history.append(store)
+            await until(lambda: all_at(database_url, len(history.booked)))
+    await check_views(database_url, len(history.booked))
+
+
+@pytest.mark.parametrize("purpose", ["listen", "feed", "view", ""])
+async def test_lost_connections_are_built_again(
+    store: Store, database_url: str, admin_url: str, purpose: str
+):
+    """A failover of the database must not need a restart of the runner."""
+    history = History(3)
+    async with running(database_url) as runner:
+        await until(lambda: all(writer.ready for writer in runner.writers))
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            terminate(admin_url, purpose)
+            history.play(60)
+            await asyncio.sleep(0.05)
+            await history.append(store)
+            await until(lambda: all_at(database_url, len(history.booked)))
+    await check_views(database_url, len(history.booked))
+
+
+# --- events that cannot be taken ---------------------------------------------------------------
+
+
+def raw(name: str, payload: dict[str, Any], *, stream: str = "player:p9", version: int) -> EventRow:
+    """An event as nobody should have written it."""
+    return EventRow(stream, version, name, bytes(HASH_SIZE) + msgspec.json.encode(payload))
+
+
+ABOUT = {"movement_id": "m", "recorded_at": "2026-03-04T12:00:00Z", "operation": "x"}
+MONEY = ABOUT | {"key": "k", "transaction_id": "t", "fingerprint": "f", "currency": "EUR"}
+OPENED = raw("wallet_opened.v1", ABOUT | {"currency": "EUR"}, version=1)
+FUTURE = raw("bet_placed.v2", MONEY, version=2)
+UNDECODABLE = raw("wallet_opened.v1", ABOUT | {"currency": 7}, version=2)
+UNBALANCED = raw(
+    "bonus_converted.v1",
+    MONEY | {"real": 5, "bonus": 0, "balance_real": 5, "balance_bonus": 0},
+    version=2,
+)
+LEAP = raw(
+    "deposited.v1",
+    MONEY | {"real": 5, "bonus": 0, "balance_real": 6, "balance_bonus": 0},
+    version=2,
+)
+OVERDRAWN = raw(
+    "bonus_forfeited.v1",
+    MONEY | {"real": 0, "bonus": -5, "balance_real": 0, "balance_bonus": -5},
+    version=2,
+)
+LOST_ROUND = raw(
+    "win_credited.v1",
+    MONEY | {"real": 0, "balance_real": 0, "balance_bonus": 0, "round_id": "nowhere"},
+    version=2,
+)
+ENDLESS = raw(
+    "deposited.v1",
+    MONEY | {"real": 2**70, "bonus": 0, "balance_real": 2**70, "balance_bonus": 0},
+    version=2,
+)
+
+
+@pytest.mark.parametrize(
+    ("poison", "stops"),
+    [
+        pytest.param(FUTURE, set(VIEW_NAMES), id="an event of a later version"),
+        pytest.param(UNDECODABLE, {"balances"}, id="a payload that does not fit its name"),
+        pytest.param(UNBALANCED, {"journal"}, id="postings that do not sum to zero"),
+        pytest.param(LEAP, {"balances"}, id="a balance that does not follow"),
+        pytest.param(OVERDRAWN, {"balances"}, id="a row that breaks a rule of the database"),
+        pytest.param(LOST_ROUND, {"rounds"}, id="a win in a round that was never opened"),
+        pytest.param(ENDLESS, {"balances", "journal"}, id="an amount beyond the database's"),
+    ],
+)
+async def test_a_poison_event_stops_the_views_that_cannot_take_it_and_no_other(
+    store: Store, database_url: str, poison: EventRow, stops: set[str]
+):
+    """A money projection never skips: it stops where it is, says why, and holds up nobody."""
+    history = History(4)
+    history.play(30)
+    await history.append(store)
+    before = len(history.booked) + 1
+    await store.append(AppendBatch(events=[OPENED, poison]), 5.0)
+    history.play(30)
+    await history.append(store)
+    head = before + 1 + len(history.booked) - (before - 1)
+    async with running(database_url):
+        await until(lambda: set(positions(database_url).values()) <= {head, before})
+        await asyncio.sleep(0.2)
+    found = await statuses(database_url)
+    for name, status in found.items():
+        assert status.head == head
+        if name in stops:
+            assert (status.position, status.lag_events) == (before, head - before), name
+            assert status.error is not None
+            assert f"event {before + 1} ({poison.topic}, player p9, version 2)" in status.error
+            assert status.stopped_at is not None
+            assert status.lag_s > 0
+        else:
+            assert (status.position, status.error, status.lag_s) == (head, None, 0), name
+
+
+class _BetSeen(e.Event, frozen=True, kw_only=True, gc=False):
+    NAME = "bet_placed.v2"
+
+
+async def test_a_stopped_view_goes_on_when_the_software_can_read_the_event(
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """After the upgrade nobody has to repair a view by hand."""
+    await store.append(AppendBatch(events=[OPENED, FUTURE]), 5.0)
+    async with running(database_url):
+        await until(lambda: all_at(database_url, 1))
+        await asyncio.sleep(0.2)
+    assert all(status.error for status in (await statuses(database_url)).values())
+    monkeypatch.setitem(e.EVENT_TYPES, _BetSeen.NAME, _BetSeen)
+    monkeypatch.setitem(codec._decoders, _BetSeen.NAME, msgspec.json.Decoder(_BetSeen))
+    async with running(database_url):
+        await until(lambda: all_at(database_url, 2))
+    assert not any(status.error for status in (await statuses(database_url)).values())
+
+
+async def test_a_runner_that_meets_the_poison_again_writes_nothing_twice(
+    store: Store, database_url: str
+):
+    """What came before the poison was written once, however often the runner is started."""
+    history = History(4)
+    history.play(30)
+    await history.append(store)
+    await store.append(AppendBatch(events=[OPENED, UNBALANCED]), 5.0)
+    seen = []
+    for _ in range(3):
+        async with running(database_url):
+            await asyncio.sleep(0.5)
+        seen.append(contents(database_url))
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0]["journal"]
+
+
+async def test_the_status_says_how_far_a_view_is_behind(store: Store, database_url: str):
+    """Readiness and alerts rest on these figures."""
+    found = await statuses(database_url)
+    assert {(s.position, s.head, s.lag_events, s.lag_s) for s in found.values()} == {(0, 0, 0, 0)}
+    history = History(4)
+    history.play(30)
+    await history.append(store)
+    found = await statuses(database_url)
+    assert set(found) == set(VIEW_NAMES)
+    assert {status.lag_events for status in found.values()} == {len(history.booked)}
+    assert all(status.lag_s > 0 for status in found.values())
