@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 import sys
+from contextlib import suppress
+from typing import Final
 
 import orjson
 
@@ -12,13 +15,30 @@ from adapters.settings import BetBrothers, Settings
 from ledger.commands import Deposit, OpenSession, RegisterPlayer
 from ledger.service import Ledger, token_hash
 
-_GAME = "demo::Roulette"
+_GAME: Final = "demo::Roulette"
+_LISTENING_S: Final = 10.0
+_TRY_S: Final = 0.05
 
 
 async def demonstrate(ledger: Ledger, settings: Settings) -> None:
     """Seed the players of ``[demo]`` and print a signed bet that works as it stands."""
     await _seed_players(ledger, settings)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LISTENING_S):
+            await _until_listening(settings)
     await _print_example(ledger, settings)
+
+
+async def _until_listening(settings: Settings) -> None:
+    """Several workers take a moment; an example that fails at once convinces nobody."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(settings.server.host, settings.server.port)
+        except OSError:
+            await asyncio.sleep(_TRY_S)
+        else:
+            writer.close()
+            return
 
 
 async def _seed_players(ledger: Ledger, settings: Settings) -> None:
@@ -55,8 +75,8 @@ async def _print_example(ledger: Ledger, settings: Settings) -> None:
     ]
     integrations = [i for i in settings.integrations.values() if isinstance(i, BetBrothers)]
     if integrations and settings.demo.players:
-        lines += ["", "A signed bet of 1.00; the answer holds the new balance:", ""]
-        lines.append(await _curl(ledger, settings, integrations[0], base_url))
+        lines += ["", "A signed bet for another terminal; the answer holds the new balance:", ""]
+        lines += [await _curl(ledger, settings, integrations[0], base_url), ""]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
 
