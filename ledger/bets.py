@@ -371,11 +371,11 @@ def _about(
     currency: str,
     change: Wallet,
 ) -> dict[str, Any]:
-    return about_money(player, command, stamp, currency, change) | {
-        "game": command.game,
-        "session": command.session,
-        "tags": command.tags,
-    }
+    fields = about_money(player, command, stamp, currency, change)
+    fields["game"] = command.game
+    fields["session"] = command.session
+    fields["tags"] = command.tags
+    return fields
 
 
 def _about_reversal(

@@ -104,7 +104,12 @@ def about_money(
     ``change`` is what it adds to the wallet (signed).
     """
     before = player.wallets[currency]
-    return about(player, command, stamp, command.operation) | {
+    return {
+        "movement_id": stamp.movement_id,
+        "recorded_at": moment(player, stamp),
+        "operation": command.operation,
+        "actor": command.actor,
+        "reason": command.reason,
         "integration": command.integration,
         "key": command.key,
         "transaction_id": command.transaction_id,

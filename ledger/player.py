@@ -396,17 +396,15 @@ def _booked(
     """
     assert event.round_id is not None
     key = round_key(event.integration, event.round_id)
-    rounds, closed_rounds = player.rounds, player.closed_rounds
-    if key in rounds:
-        rounds = rounds | {key: change(rounds[key])}
-    elif key in closed_rounds:
-        closed_rounds = closed_rounds | {key: change(closed_rounds[key])}
-    elif event.opens_round:
-        opened = Round(
+    found = player.rounds.get(key) or player.closed_rounds.get(key)
+    if found is None and event.opens_round:
+        found = Round(
             event.integration, event.round_id, event.currency, event.game, event.recorded_at
         )
-        rounds = _bounded(rounds, key, change(opened), OPEN_ROUNDS_MAX)
-    after = replace(
+    rounds, closed_rounds = player.rounds, player.closed_rounds
+    if found is not None:
+        rounds, closed_rounds = _placed(player, key, change(found), closes=event.closes_round)
+    return replace(
         player,
         version=player.version + 1,
         recorded_at=event.recorded_at,
@@ -414,21 +412,33 @@ def _booked(
         sessions=player.sessions if sessions is None else sessions,
         rounds=rounds,
         closed_rounds=closed_rounds,
-        open_rounds=player.open_rounds + event.opens_round,
+        open_rounds=player.open_rounds + event.opens_round - event.closes_round,
         losses=_losses(player, event),
     )
-    return _close_round(after, event) if event.closes_round else after
+
+
+def _placed(
+    player: Player, key: str, changed: Round, *, closes: bool
+) -> tuple[dict[str, Round], dict[str, Round]]:
+    """The open and the closed rounds with this one where it belongs."""
+    if changed.closed or key in player.closed_rounds:
+        return player.rounds, player.closed_rounds | {key: changed}
+    if not closes:
+        return _bounded(player.rounds, key, changed, OPEN_ROUNDS_MAX), player.closed_rounds
+    rounds = player.rounds
+    if key in rounds:
+        rounds = {other: held for other, held in rounds.items() if other != key}
+    closed = replace(changed, closed=True)
+    return rounds, _bounded(player.closed_rounds, key, closed, CLOSED_ROUNDS_MAX)
 
 
 def _close_round(player: Player, event: GameMovement) -> Player:
-    """Close the event's round, which was open."""
+    """Close the event's round, which was open; one that fell out of memory is only counted."""
     assert event.round_id is not None
     key = round_key(event.integration, event.round_id)
     rounds, closed_rounds = player.rounds, player.closed_rounds
     if key in rounds:
-        rounds = rounds.copy()
-        closed = replace(rounds.pop(key), closed=True)
-        closed_rounds = _bounded(closed_rounds, key, closed, CLOSED_ROUNDS_MAX)
+        rounds, closed_rounds = _placed(player, key, rounds[key], closes=True)
     return replace(
         player, rounds=rounds, closed_rounds=closed_rounds, open_rounds=player.open_rounds - 1
     )

@@ -71,6 +71,8 @@ class Fields:
     def identifier(self, name: str) -> str:
         """A required opaque id: a string, or a JSON integer, which becomes a string."""
         value = self._values.get(name)
+        if type(value) is str and 0 < len(value) <= ID_LENGTH_MAX and "\0" not in value:
+            return value
         if type(value) is int:
             value = str(value)
         if type(value) is not str:

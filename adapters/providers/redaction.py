@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 import orjson
 
 REDACTED: Final = "[redacted]"
+_REDACTED: Final = REDACTED.encode()
 
 
 class Redactor:
@@ -19,6 +20,7 @@ class Redactor:
     def __init__(self, token_fields: Sequence[str]) -> None:
         self._fields = frozenset(token_fields)
         names = b"|".join(re.escape(name.encode()) for name in token_fields)
+        self._quoted = tuple(b'"' + name.encode() + b'"' for name in token_fields)
         self._in_json = re.compile(
             rb'("(?:' + names + rb')"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,}\]]+)', re.DOTALL
         )
@@ -29,15 +31,33 @@ class Redactor:
         Escapes can hide a token's name or value from the pattern: such a body is written anew from
         what was parsed, or, where nothing was, withheld under its SHA-256.
         """
+        if b"\\" not in body:
+            return self._plain(body)
         if b"\\u" not in body:
             return self._in_json.sub(rb'\1"[redacted]"', body)
         if payload:
             return orjson.dumps(self._walk(payload), default=str)
         return b"[withheld, sha256 " + sha256(body).hexdigest().encode() + b"]"
 
+    def _plain(self, body: bytes) -> bytes:
+        """A body without escapes, where one search finds the usual single token."""
+        for name in self._quoted:
+            start = body.find(name) + len(name)
+            if start < len(name):
+                continue
+            opening = body.find(b'"', start)
+            closing = body.find(b'"', opening + 1)
+            usual = body[start:opening].strip() == b":" and closing > opening > 0
+            if not usual or name in body[closing:]:
+                return self._in_json.sub(rb'\1"[redacted]"', body)
+            body = body[: opening + 1] + _REDACTED + body[closing:]
+        return body
+
     def answer(self, answer: bytes) -> bytes:
         """Our own answer without tokens; we escape none."""
-        return self._in_json.sub(rb'\1"[redacted]"', answer)
+        if any(name in answer for name in self._quoted):
+            return self._in_json.sub(rb'\1"[redacted]"', answer)
+        return answer
 
     def query(self, query: str) -> str:
         """The query string without tokens."""
