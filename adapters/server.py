@@ -17,17 +17,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvloop
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
-from adapters.app import LEDGER, LedgerMetrics, create_app
+from adapters.app import LEDGER, LedgerMetrics, create_app, past_the_router
 from adapters.command_line import CommandError, complain
 from adapters.database import Addresses, database_in_use, one_line_errors
 from adapters.demo import demonstrate
 from adapters.metrics import Metrics, worker_died
+from adapters.operator.problems import problem
 from adapters.settings import Settings
 from adapters.settings_file import load
 from adapters.telemetry import configure_logging
@@ -37,6 +39,14 @@ from ledger.service import Ledger
 log = structlog.get_logger(__name__)
 
 _KEEPALIVE_S: Final = 75.0
+_LINGER_S: Final = 2.0
+"""How long a refused call's body is still taken in, so that its client reads the answer first."""
+_CONNECTION: Final[dict[str, Any]] = {
+    "access_log": None,
+    "auto_decompress": False,
+    "keepalive_timeout": _KEEPALIVE_S,
+    "lingering_time": _LINGER_S,
+}
 _SHUTDOWN_S: Final = 10.0
 _BACKLOG: Final = 1024
 _RESTART_PAUSE_S: Final = 0.5
@@ -131,30 +141,45 @@ async def _listening(
 
     On leaving, finish what was taken.
     """
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        keepalive_timeout=_KEEPALIVE_S,
-        shutdown_timeout=_SHUTDOWN_S,
-        handler_cancellation=False,
-        auto_decompress=False,
-    )
+    runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S, handler_cancellation=False)
     await runner.setup()
-    protocol_factory = runner.server
-    assert protocol_factory is not None
+    manager = runner.server
+    assert manager is not None
+    manager.request_handler = past_the_router(app, manager.request_handler)
+    loop = asyncio.get_running_loop()
 
     def admit() -> asyncio.Protocol:
-        if len(protocol_factory.connections) >= settings.limits.connections_max:
+        if len(manager.connections) >= settings.limits.connections_max:
             return _Refusing()
-        return protocol_factory()
+        return _Connection(manager, loop=loop, **_CONNECTION)
 
-    loop = asyncio.get_running_loop()
     server = await loop.create_server(admit, sock=sock, backlog=_BACKLOG)
     try:
         yield
     finally:
         server.close()
         await runner.cleanup()
+
+
+class _Connection(web.RequestHandler):
+    """A connection that repeats nothing it was sent: a head that is no HTTP may hold a token."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what the parser refused; anything else is the library's to log and to answer."""
+        if not isinstance(exc, HttpProcessingError):
+            return super().handle_error(request, status, exc, message)
+        log.info("not_http", kind=type(exc).__name__, remote=request.remote)
+        response = problem(status, "")
+        response.force_close()
+        return response
 
 
 class _Refusing(asyncio.Protocol):

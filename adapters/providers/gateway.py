@@ -6,10 +6,12 @@ A call gets its protocol's own answer whatever happens; a client that leaves can
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from itertools import count
 
 import structlog
 from aiohttp import StreamReader, web
@@ -22,13 +24,14 @@ from adapters.remote import remote_address
 from adapters.settings import IntegrationSettings, Settings
 from adapters.telemetry import LineWriter, render
 from ledger.refusals import Refusal, Refused
-from ledger.service import movement_id
 
 log = structlog.get_logger(__name__)
 
 ACCEPTED = "ok"
 REPLAYED = "replayed"
 
+_PROCESS = secrets.token_hex(4)
+_numbers = count(1)
 _JSON = {"Content-Type": "application/json"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -72,7 +75,7 @@ class Gateway:
                 query=request.rel_url.raw_query_string,
                 headers=request.headers,
                 body=b"",
-                trace_id=movement_id(),
+                trace_id=f"{_PROCESS}-{next(_numbers):08x}",
                 operation=route.operation,
             )
             reply, refused, seconds = await self._answer(route, call, request)
@@ -120,6 +123,8 @@ class Gateway:
             except TimeoutError:
                 # Also at a stop: the call may be good, so its provider must send it again.
                 raise RefusedCall(Refusal.UNAVAILABLE, "the body came too slowly") from None
+            except (ConnectionError, web.RequestPayloadError):
+                raise RefusedCall(Refusal.MALFORMED_REQUEST, "the body broke off") from None
         if len(body) > most:
             raise RefusedCall(Refusal.MALFORMED_REQUEST, f"the body is over {most} bytes")
         return body

@@ -198,9 +198,11 @@ def _command_line(pid: int) -> bytes:
 
 
 @contextmanager
-def running(directory: Path, **sections: Any) -> Iterator[Service]:
+def running(
+    directory: Path, *, environment: Mapping[str, str] | None = None, **sections: Any
+) -> Iterator[Service]:
     """A service that is ready, until the block ends."""
-    service = Service(directory, **sections)
+    service = Service(directory, environment=environment, **sections)
     try:
         service.start()
         yield service

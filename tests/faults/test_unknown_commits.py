@@ -159,7 +159,7 @@ async def test_a_backend_that_an_administrator_ends_during_its_append_costs_noth
         with psycopg.connect(admin_url) as holder:
             holder.execute("LOCK TABLE ledger_p00.events IN EXCLUSIVE MODE")
             waiting = asyncio.create_task(one.accepted(bet(session, "b-1")))
-            while not query(admin_url, _END_APPENDS):
+            while not query(admin_url, _END_APPENDS):  # noqa: ASYNC110 - the server tells nobody
                 await asyncio.sleep(0.02)
         accepted = await waiting
         assert not accepted.replayed
