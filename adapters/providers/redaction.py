@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
-
-import orjson
 
 REDACTED: Final = "[redacted]"
 _REDACTED: Final = REDACTED.encode()
@@ -36,7 +35,8 @@ class Redactor:
         if b"\\u" not in body:
             return self._in_json.sub(rb'\1"[redacted]"', body)
         if payload:
-            return orjson.dumps(self._walk(payload), default=str)
+            # Not orjson, which takes no integer beyond 64 bits.
+            return json.dumps(self._walk(payload), default=str).encode()
         return b"[withheld, sha256 " + sha256(body).hexdigest().encode() + b"]"
 
     def _plain(self, body: bytes) -> bytes:
@@ -73,14 +73,9 @@ class Redactor:
     def _walk(self, value: Any) -> Any:
         if isinstance(value, dict):
             return {
-                _printable(name): REDACTED if name in self._fields else self._walk(inner)
+                name: REDACTED if name in self._fields else self._walk(inner)
                 for name, inner in value.items()
             }
         if isinstance(value, list):
             return [self._walk(inner) for inner in value]
-        return _printable(value) if isinstance(value, str) else value
-
-
-def _printable(text: str) -> str:
-    """Half surrogates cannot be written as UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
+        return value
