@@ -122,5 +122,7 @@ def odd_but_good_bodies(request: Request) -> dict[str, bytes]:
         "as-large-as-allowed": padded(request, BODY_MAX),
         "blanks": b"\r\n\t " + request.raw + b"\n\n",
         "escapes": with_more(request, r'"\u0061": "\ud83c\udfb2 \u0000"'),
+        # The call journal once could not write this pair: the bet was booked, the answer a 500.
+        "escapes-and-a-huge-integer": with_more(request, r'"\u0061": ' + "9" * 40),
         "other-letters": with_more(request, '"имя": "Zażółć 🎲"'),
     }
