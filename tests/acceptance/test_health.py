@@ -1,0 +1,153 @@
+"""Health and metrics: what whoever runs the service can rely on while things are down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from adapters.metrics import Metrics
+from ledger.embedded import EmbeddedPostgres
+from tests.acceptance.provider import PATH, Site, bet, visiting
+from tests.acceptance.service import Service, running
+
+WAIT_S = 20.0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that must come true soon."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def value(text: str, name: str, **labels: str) -> float:
+    """The sum of a metric's samples that have these labels."""
+    total = 0.0
+    for line in text.splitlines():
+        found = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
+        if found is None or found[1] != name:
+            continue
+        given = dict(re.findall(r'(\w+)="([^"]*)"', found[2] or ""))
+        if labels.items() <= given.items():
+            total += float(found[3])
+    return total
+
+
+async def test_every_call_is_counted_by_its_outcome(service: Service, site: Site) -> None:
+    """Alarms hang on these numbers: each call once, under the integration's own name."""
+    token = await site.player("ann", "10.00")
+    good = bet("ann", token, "b-1")
+    await site.send(good)
+    await site.send(good)
+    await site.send(bet("ann", token, "b-2", amount=99_999))
+    await site.send(good, headers={"X-REQUEST-SIGN": "0"})
+    await site.send(b"{")
+    text = service.get("/metrics")[1].decode()
+    calls = "wallet_ledger_calls_total"
+    assert value(text, calls, integration="betbrothers", operation="bet", outcome="ok") == 1
+    assert value(text, calls, operation="bet", outcome="replayed") == 1
+    assert value(text, calls, operation="bet", outcome="insufficient_funds") == 1
+    assert value(text, calls, outcome="invalid_signature") == 1
+    assert value(text, calls, outcome="malformed_request") == 1
+    assert value(text, "wallet_ledger_idempotency_hits_total") == 1
+    assert value(text, "wallet_ledger_call_seconds_count") == 5
+    assert value(text, "wallet_ledger_batch_commands_count") >= 3
+    assert value(text, "wallet_ledger_queue_commands") == 0
+    assert "ann" not in text, "a label never comes from the wire"
+
+
+async def test_every_metric_that_the_code_knows_is_shown(service: Service, site: Site) -> None:
+    """A dashboard that asks for it must find it from the start."""
+    await site.player("ann", "10.00")
+    text = service.get("/metrics")[1].decode()
+    for name in Metrics().names():
+        assert f"# TYPE {name.removesuffix('_total')}" in text, name
+
+
+async def test_metrics_of_several_workers_are_one_sum_and_outlive_a_worker(
+    tmp_path: Path, shared_database: dict[str, Any]
+) -> None:
+    """Whichever worker is asked, and also after one died: a counter never goes back."""
+    with running(tmp_path, database=shared_database, server={"workers": 2}) as service:
+        async with visiting(service.base_url) as site:
+            token = await site.player("ann", "100.00")
+            bodies = [bet("ann", token, f"b-{number}") for number in range(40)]
+            await asyncio.gather(*map(site.send, bodies))
+            name = "wallet_ledger_calls_total"
+            for _ in range(6):
+                assert value(service.get("/metrics")[1].decode(), name, outcome="ok") == 40
+            first = set(service.workers())
+            os.kill(min(first), signal.SIGKILL)
+            until(lambda: len(set(service.workers()) - first) == 1)
+            await site.insist(bet("ann", token, "b-40"))
+            for _ in range(6):
+                assert value(service.get("/metrics")[1].decode(), name, outcome="ok") == 41
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A database server that nobody restarts but the test."""
+    with EmbeddedPostgres(tmp_path / "pg") as server:
+        yield server
+
+
+async def test_readiness_follows_the_database_down_and_up_again(
+    own_server: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """A load balancer takes the server out; the process itself stays alive and comes back."""
+    database = {"url": own_server.url(), "migrate_url": own_server.migrate_url}
+    with running(tmp_path / "service", database=database) as service:
+        async with visiting(service.base_url) as site:
+            token = await site.player("ann", "10.00")
+            await asyncio.to_thread(_stop, own_server)
+            status, body = await asyncio.to_thread(service.get, "/health/ready")
+            assert (status, b"unavailable" in body) == (503, True)
+            assert service.get("/health/live")[0] == 200
+            started = time.monotonic()
+            answer = await site.send(bet("ann", token, "b-1"))
+            assert answer.status == 503
+            assert time.monotonic() - started < WAIT_S
+            done = await site.operate("GET", "/players/ann")
+            assert done.status == 503
+            assert done.json["code"] == "unavailable"
+            await asyncio.to_thread(own_server.start)
+            await asyncio.to_thread(until, lambda: service.get("/health/ready")[0] == 200)
+            assert (await site.insist(bet("ann", token, "b-1"))).status == 200
+            assert len(await site.bets("ann")) == 1
+
+
+def _stop(server: EmbeddedPostgres) -> None:
+    server._pg_ctl("stop", "-m", "immediate")
+
+
+async def test_the_journal_catches_up_after_the_database_was_away(
+    own_server: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """The calls that were refused meanwhile are evidence, too."""
+    database = {"url": own_server.url(), "migrate_url": own_server.migrate_url}
+    with running(tmp_path / "service", database=database) as service:
+        async with visiting(service.base_url) as site:
+            token = await site.player("ann", "10.00")
+            await site.send(bet("ann", token, "before"))
+            await asyncio.to_thread(_stop, own_server)
+            await site.send(bet("ann", token, "meanwhile"))
+            await asyncio.to_thread(own_server.start)
+            await site.insist(bet("ann", token, "after"))
+            until(lambda: {"before", "meanwhile", "after"} <= _journaled(own_server.migrate_url))
+
+
+def _journaled(url: str) -> set[str]:
+    with psycopg.connect(url) as connection:
+        query = "SELECT DISTINCT transaction_id FROM ledger.calls WHERE path = %s"
+        rows = connection.execute(query, (PATH.removeprefix("/betbrothers"),)).fetchall()
+    return {row[0] for row in rows}

@@ -1,0 +1,83 @@
+"""Several worker processes under a supervisor, and what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.provider import bet, visiting
+from tests.acceptance.service import Service, running
+
+WAIT_S = 30.0
+
+
+@pytest.fixture
+def service(tmp_path: Path, shared_database: dict[str, Any]) -> Iterator[Service]:
+    """A service of two workers."""
+    with running(tmp_path, database=shared_database, server={"workers": 2}) as service:
+        yield service
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that must come true soon."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a dead one that nobody has buried does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_worker_that_dies_is_replaced_and_the_service_goes_on(service: Service) -> None:
+    """Half of the service must not be missing until somebody looks."""
+    first = set(service.workers())
+    os.kill(min(first), signal.SIGKILL)
+    until(lambda: len(service.workers()) == 2 and set(service.workers()) != first)
+    service.wait_ready()
+    asyncio.run(_bet(service))
+    assert "worker_died" in service.log
+
+
+def test_workers_end_when_their_supervisor_is_killed(service: Service) -> None:
+    """Orphans would keep the port, and answer with an old configuration for ever."""
+    workers = service.workers()
+    service.signal(signal.SIGKILL)
+    service.wait()
+    until(lambda: not any(map(is_alive, workers)))
+    service.start()
+    asyncio.run(_bet(service))
+
+
+def test_a_stop_ends_the_workers_and_leaves_none_behind(service: Service) -> None:
+    """SIGTERM to the supervisor alone is what a service manager sends."""
+    workers = service.workers()
+    assert service.stop() == 0
+    assert not any(map(is_alive, workers))
+    assert "worker_died" not in service.log
+
+
+def test_a_worker_that_is_told_to_stop_is_replaced(service: Service) -> None:
+    """SIGTERM to one of them: it finishes, and the supervisor keeps the number."""
+    first = set(service.workers())
+    os.kill(min(first), signal.SIGTERM)
+    until(lambda: len(service.workers()) == 2 and set(service.workers()) != first)
+
+
+async def _bet(service: Service) -> None:
+    async with visiting(service.base_url) as site:
+        token = await site.player("ann", "10.00")
+        assert (await site.insist(bet("ann", token, f"b-{time.time_ns()}"))).status == 200
