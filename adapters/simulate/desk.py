@@ -297,6 +297,10 @@ class Desk:
                 self.book.deposit(currency, amount)
             case "bonus":
                 self.book.grant_bonus(currency, amount)
+            case "bonus convert":
+                self.book.convert_bonus(currency, amount)
+            case "bonus forfeit":
+                self.book.forfeit_bonus(currency, amount)
             case "withdrawal" | "hold":
                 refusal = self.book.withdraw(currency, amount, hold=action == "hold")
             case "confirm":

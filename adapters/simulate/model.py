@@ -258,6 +258,15 @@ class Book:
         """Bonus money comes in."""
         self.purses[currency].bonus += amount
 
+    def convert_bonus(self, currency: str, amount: int) -> None:
+        """Bonus money becomes real money."""
+        self.purses[currency].bonus -= amount
+        self.purses[currency].real += amount
+
+    def forfeit_bonus(self, currency: str, amount: int) -> None:
+        """Bonus money is taken away."""
+        self.purses[currency].bonus -= amount
+
     def withdraw(self, currency: str, amount: int, *, hold: bool) -> str | None:
         """Real money goes out, or is set aside with ``hold``. A refusal's name, or None."""
         purse = self.purses[currency]

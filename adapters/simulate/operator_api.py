@@ -16,6 +16,8 @@ from adapters.simulate.wire.base import Answer, Request
 PATHS = {
     "deposit": "deposits",
     "bonus": "bonuses",
+    "bonus convert": "bonuses/convert",
+    "bonus forfeit": "bonuses/forfeit",
     "withdrawal": "withdrawals",
     "hold": "withdrawals",
 }

@@ -6,14 +6,12 @@ where `Desk.alone` is raised because what comes next depends on the exact balanc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 from adapters.simulate.calls import Session
 from adapters.simulate.desk import Desk, Table
 from adapters.simulate.steps import ProviderStep, Step
-
-Play = Callable[[Desk, Table], Iterator[Step]]
 
 
 class Bet:
@@ -189,6 +187,24 @@ def reversed_win(desk: Desk, table: Table) -> Iterator[Step]:
         yield desk.undo(table, "reverse_win", win_id, amount, situation=situation)
 
 
+def spent_win_taken_back(desk: Desk, table: Table) -> Iterator[Step]:
+    """A win is taken back when the real money, or all of it, has been staked elsewhere."""
+    yield from (bet := Bet(desk, table))
+    win = desk.win(table, desk.amount(table, 5), bet.id)
+    yield win
+    other = desk.table(table.session)
+    smallest = table.wire.smallest(table.currency)
+    desk.alone += 1
+    purse = desk.purse(table)
+    stake = max(desk.chance.choice([purse.real, purse.total]), 0) // smallest * smallest
+    spending = desk.bet(other, stake)
+    yield spending
+    win_id, amount = win.call.transaction_id, win.call.amount
+    yield desk.undo(table, "reverse_win", win_id, amount, situation="spent win taken back")
+    desk.alone -= 1
+    yield desk.win(other, 0, spending.call.transaction_id, closes=True)
+
+
 # --- what must be refused ----------------------------------------------------------------------
 
 
@@ -335,48 +351,3 @@ def over_the_limit(desk: Desk, table: Table) -> Iterator[Step]:
     yield desk.limit(table.currency, None)
     desk.alone -= 1
     yield desk.win(table, 0, bet.id, closes=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """How often a play comes up, and the ability its wire must have."""
-
-    play: Play
-    weight: int
-    needs: str = ""
-
-
-PLAYS = (
-    Entry(lost, 240),
-    Entry(won, 120),
-    Entry(several_bets, 60),
-    Entry(several_wins, 60),
-    Entry(free_spin, 40),
-    Entry(tagged_win, 20, "tagged win without a bet"),
-    Entry(bet_that_closes, 30, "bet that closes its round"),
-    Entry(refund, 60),
-    Entry(win_by_round, 30, "win that names only its round"),
-    Entry(win_out_of_nothing, 20, "win without bet and round"),
-    Entry(refund_that_closes, 25, "refund that closes its round"),
-    Entry(paid_free_bet, 20, "free bet with an amount"),
-    Entry(session_closed_by_provider, 20, "session closed by the provider"),
-    Entry(refund_of_another_amount, 20, "refund of another amount"),
-    Entry(refund_of_one_of_two, 25),
-    Entry(refund_before_bet, 40),
-    Entry(refund_after_win, 25),
-    Entry(win_on_refunded_bet, 25),
-    Entry(reversed_win, 40, "win taken back"),
-    Entry(win_after_close, 25),
-    Entry(win_without_bet, 20),
-    Entry(short_of_funds, 25),
-    Entry(bad_signature, 20),
-    Entry(malformed, 40),
-    Entry(unknown_player, 20, "unknown player"),
-    Entry(unknown_session, 20),
-    Entry(wrong_currency, 20, "wrong currency"),
-    Entry(disabled_game, 20, "disabled game"),
-    Entry(expired_session, 20),
-    Entry(blocked_player, 15),
-    Entry(over_the_limit, 20, "limits"),
-)
-"""Every play. Weights are parts of a thousand and a bit."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from adapters.simulate.currencies import MAIN_UNIT, subunit
 from adapters.simulate.desk import FINE_AMOUNTS, Desk
-from adapters.simulate.rounds import PLAYS
+from adapters.simulate.plays import PLAYS
 from adapters.simulate.steps import Action, OperatorStep, Step
 
 OPEN_ROUNDS_MAX = 4
@@ -101,7 +101,7 @@ def _operator_move(desk: Desk, currency: str) -> Iterator[Step]:
     """Deposits, bonuses and withdrawals of every kind, half of them asked for twice."""
     purse = desk.book.purses[currency]
     move: OperatorStep
-    match desk.chance.randrange(5):
+    match desk.chance.randrange(6):
         case 0:
             move = desk.money("deposit", currency, _coins(desk, currency, 1, 20))
         case 1:
@@ -110,6 +110,9 @@ def _operator_move(desk: Desk, currency: str) -> Iterator[Step]:
             move = desk.money("withdrawal", currency, max(purse.real // 10, 1))
         case 3:
             move = desk.money("withdrawal", currency, max(purse.real, 0) + 1)
+        case 4 if purse.bonus > 1:
+            end: Action = "bonus convert" if desk.chance.random() < 0.5 else "bonus forfeit"
+            move = desk.money(end, currency, max(purse.bonus // 20, 1))
         case _:
             yield from _held_withdrawal(desk, currency)
             return

@@ -22,6 +22,10 @@ ALWAYS = frozenset(
         "bet of a blocked player",
         "bet over the limit",
         "bonus",
+        "bonus convert",
+        "bonus forfeit",
+        "bonus convert repeated",
+        "bonus forfeit repeated",
         "bonus repeated",
         "cancel",
         "confirm",
@@ -71,7 +75,11 @@ OF_ABILITIES = {
         "session closed by the provider",
         "closed session closed again",
     ),
-    "win taken back": ("win taken back", "win taken back again under another id"),
+    "win taken back": (
+        "spent win taken back",
+        "win taken back",
+        "win taken back again under another id",
+    ),
 }
 """Situations of an ability, where they are not just called as it is."""
 

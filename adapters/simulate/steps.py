@@ -35,6 +35,8 @@ Action = Literal[
     "close session",
     "deposit",
     "bonus",
+    "bonus convert",
+    "bonus forfeit",
     "withdrawal",
     "hold",
     "confirm",
