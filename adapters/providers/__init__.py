@@ -1,1 +1,4 @@
-"""The game providers' protocols: one module each, all behind the port in `adapters.providers.protocol`."""
+"""The game providers' protocols.
+
+One module each, all behind the port in `adapters.providers.protocol`.
+"""

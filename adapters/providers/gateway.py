@@ -18,6 +18,7 @@ from aiohttp import StreamReader, web
 
 from adapters.journal import Entry, Journal
 from adapters.metrics import Metrics
+from adapters.providers.answers import Answer
 from adapters.providers.protocol import Call, Provider, RefusedCall, Reply, Route
 from adapters.providers.redaction import Redactor
 from adapters.remote import remote_address
@@ -32,7 +33,6 @@ REPLAYED = "replayed"
 
 _PROCESS = secrets.token_hex(4)
 _numbers = count(1)
-_JSON = {"Content-Type": "application/json"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -80,10 +80,7 @@ class Gateway:
             )
             reply, refused, seconds = await self._answer(route, call, request)
             self._record(call, request, reply, refused, seconds)
-            response = _response(reply)
-            if not request.content.is_eof():
-                response.force_close()
-            return response
+            return Answer(reply, keep_alive=request.content.is_eof())
 
         return handle
 
@@ -190,13 +187,6 @@ class Gateway:
                 trace_id=call.trace_id,
             )
         )
-
-
-def _response(reply: Reply) -> web.Response:
-    if not reply.body:
-        return web.Response(status=reply.status, headers=reply.headers)
-    headers = {**_JSON, **reply.headers} if reply.headers else _JSON
-    return web.Response(status=reply.status, body=reply.body, headers=headers)
 
 
 async def _read_all(content: StreamReader, most: int) -> bytes:
