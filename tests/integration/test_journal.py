@@ -1,0 +1,214 @@
+"""The call journal: evidence must not be lost for the sake of one odd call, nor at a stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from adapters import journal as module
+from adapters.journal import Entry, Journal
+from adapters.metrics import Metrics
+from tests.faults.ledgers import query
+
+NOW = datetime.now(UTC)
+
+
+def entry(transaction_id: str, **changes: Any) -> Entry:
+    """A call."""
+    fields: dict[str, Any] = {
+        "received_at": NOW,
+        "integration": "test",
+        "operation": "bet",
+        "method": "POST",
+        "path": "/bet",
+        "query": "",
+        "body": b"{}",
+        "status": 200,
+        "answer": b"{}",
+        "outcome": "ok",
+        "player_id": "ann",
+        "transaction_id": transaction_id,
+        "duration_us": 5,
+        "remote": "127.0.0.1",
+        "key_id": "k",
+        "trace_id": "t",
+    }
+    return Entry(**fields | changes)
+
+
+@asynccontextmanager
+async def running(url: str) -> AsyncIterator[Journal]:
+    """A journal that works until the block ends, and then writes the rest."""
+    journal = Journal(url, Metrics())
+    task = asyncio.create_task(journal.run())
+    await asyncio.sleep(0)
+    try:
+        yield journal
+    finally:
+        journal.stop()
+        await task
+
+
+def written(url: str) -> list[str]:
+    """The transaction ids of the journal, in order."""
+    rows = query(url, "SELECT transaction_id FROM ledger.calls ORDER BY id")
+    return [row[0] for row in rows]
+
+
+def count(journal: Journal, name: str) -> float:
+    """A counter's value."""
+    value: float = getattr(journal._metrics, name)._value.get()
+    return value
+
+
+async def test_what_was_taken_is_written_when_the_journal_stops(database_url: str) -> None:
+    """A graceful stop loses no second of it."""
+    async with running(database_url) as journal:
+        for number in range(500):
+            journal.record(entry(f"b-{number}"))
+    assert written(database_url) == [f"b-{number}" for number in range(500)]
+    assert count(journal, "journal_rows_written") == 500
+
+
+async def test_a_stop_in_the_middle_of_a_write_loses_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment of the stop is nobody's choice."""
+    started = asyncio.Event()
+    write = Journal._write
+
+    async def slow(self, entries):
+        started.set()
+        await asyncio.sleep(0.1)
+        await write(self, entries)
+
+    monkeypatch.setattr(Journal, "_write", slow)
+    async with running(database_url) as journal:
+        journal.record(entry("b-1"))
+        await started.wait()
+        journal.record(entry("b-2"))
+    assert written(database_url) == ["b-1", "b-2"]
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"player_id": "nul \0"},
+        {"transaction_id": "half a surrogate \ud800"},
+        {"query": "a=\udcff"},
+        {"path": "/\0"},
+        {"remote": "fe80::1%\udc80"},
+        {"duration_us": 2**40},
+        {"duration_us": -1},
+    ],
+    ids=lambda poison: next(iter(poison)),
+)
+async def test_an_entry_that_the_database_refuses_takes_no_other_with_it(
+    database_url: str, poison: dict[str, Any]
+) -> None:
+    """One call with a character that cannot be stored must not end the journal."""
+    async with running(database_url) as journal:
+        journal.record(entry("before"))
+        journal.record(entry("poison")._replace(**poison))
+        journal.record(entry("behind"))
+        await asyncio.sleep(0.5)
+        journal.record(entry("after"))
+    kept = written(database_url)
+    assert [key for key in kept if key in ("before", "behind", "after")] == [
+        "before",
+        "behind",
+        "after",
+    ]
+    assert len(kept) + count(journal, "journal_rows_lost") == 4
+
+
+async def test_a_text_that_cannot_be_stored_is_kept_in_a_readable_form(database_url: str) -> None:
+    """What was odd about the call is what the evidence is about."""
+    async with running(database_url) as journal:
+        journal.record(entry("a\0b\ud800c"))
+    assert written(database_url) == ["a\\x00b\\ud800c"]
+
+
+async def test_a_call_just_before_midnight_is_written_after_it(database_url: str) -> None:
+    """Each day has its own table."""
+    async with running(database_url) as journal:
+        for days in (-1, 0, 1):
+            journal.record(entry(f"day {days}", received_at=NOW + timedelta(days=days)))
+    assert written(database_url) == ["day -1", "day 0", "day 1"]
+
+
+async def test_a_call_from_a_clock_that_is_a_month_off_is_counted_as_lost(
+    database_url: str,
+) -> None:
+    """It finds no table; the others must not wait for it."""
+    async with running(database_url) as journal:
+        journal.record(entry("now"))
+        journal.record(entry("then", received_at=NOW - timedelta(days=30)))
+    assert written(database_url) == ["now"]
+    assert count(journal, "journal_rows_lost") == 1
+
+
+async def test_entries_wait_while_the_database_is_away_and_keep_their_order(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage of the database is when evidence matters most."""
+    connect, failures = module.connect, 2
+
+    async def failing(url, purpose):
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise psycopg.OperationalError("away")
+        return await connect(url, purpose)
+
+    monkeypatch.setattr(module, "connect", failing)
+    async with running(database_url) as journal:
+        journal.record(entry("b-1"))
+        await asyncio.sleep(0.3)
+        journal.record(entry("b-2"))
+        await asyncio.sleep(0.6)
+    assert written(database_url) == ["b-1", "b-2"]
+
+
+async def test_more_than_may_wait_is_counted_and_dropped(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded, and what is missing is known."""
+    monkeypatch.setattr(module, "ENTRIES_MAX", 3)
+    async with running(database_url) as journal:
+        for number in range(5):
+            journal.record(entry(f"b-{number}"))
+        assert count(journal, "journal_rows_lost") == 2
+    assert written(database_url) == ["b-0", "b-1", "b-2"]
+
+
+async def test_what_cannot_be_written_at_the_stop_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The service must end although the database is gone, and say what it takes with it."""
+
+    async def failing(url, purpose):
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(module, "connect", failing)
+    async with running("postgresql://nowhere/") as journal:
+        journal.record(entry("b-1"))
+    assert count(journal, "journal_rows_lost") == 1
+
+
+async def test_calls_are_found_by_the_providers_id_oldest_first(database_url: str) -> None:
+    """What an operator looks up in a dispute."""
+    async with running(database_url) as journal:
+        for number in range(3):
+            at = NOW + timedelta(seconds=number)
+            journal.record(entry("same", received_at=at, status=200 + number))
+        journal.record(entry("other"))
+        journal.record(entry("same", integration="another"))
+    found = await journal.calls("test", "same")
+    assert [call["status"] for call in found] == [200, 201, 202]
