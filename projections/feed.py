@@ -1,4 +1,4 @@
-"""Reads a partition's log in batches, one batch ahead of who asks.
+"""Reads a partition's log in batches.
 
 Ids are drawn under the log's lock: whoever sees an event sees all that came before it.
 """
@@ -6,10 +6,7 @@ Ids are drawn under the log's lock: whoever sees an event sees all that came bef
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Any, Final
-
-import psycopg
 
 from ledger.connections import Connection, connect, hang_up
 from ledger.sql import schema_name
@@ -34,7 +31,6 @@ class Feed:
         self._url = url
         self._schema = schema_name(partition)
         self._connection: Connection | None = None
-        self._ahead: tuple[int, asyncio.Task[list[Entry]]] | None = None
         self._turn = asyncio.Lock()
 
     async def head(self) -> int:
@@ -44,42 +40,18 @@ class Feed:
 
     async def read(self, after: int, until: int) -> list[Entry]:
         """The next events behind ``after`` up to ``until``, `batch_max` at most, in order."""
-        entries = await self._taken(after, until)
-        if len(entries) >= self.batch_max and entries[-1].notification_id < until:
-            position = entries[-1].notification_id
-            self._ahead = position, asyncio.create_task(self._load(position, until))
-        return entries
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._drop_ahead()
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await connection.close()
-
-    async def _taken(self, after: int, until: int) -> list[Entry]:
-        if self._ahead is not None and self._ahead[0] == after:
-            _, task = self._ahead
-            self._ahead = None
-            return await task
-        await self._drop_ahead()
-        return await self._load(after, until)
-
-    async def _drop_ahead(self) -> None:
-        if self._ahead is not None:
-            _, task = self._ahead
-            self._ahead = None
-            task.cancel()
-            with suppress(asyncio.CancelledError, psycopg.Error):
-                await task
-
-    async def _load(self, after: int, until: int) -> list[Entry]:
         rows = await self._fetch("notifications", after, until, self.batch_max)
         entries: list[Entry] = []
         for start in range(0, len(rows), _SLICE):
             entries += read_entries(rows[start : start + _SLICE])
             await asyncio.sleep(0)  # others of this process have work to do, too
         return entries
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.close()
 
     async def _fetch(self, name: str, *parameters: object) -> list[Any]:
         async with self._turn:

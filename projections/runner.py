@@ -7,6 +7,7 @@ process runs, do not hold up the others.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,11 +17,12 @@ import structlog
 
 from ledger.connections import connect
 from ledger.sql import schema_name
+from projections.entries import Entry
 from projections.feed import ROLE, Feed
 from projections.registry import VIEWS
 from projections.sql import statement
 from projections.view import View
-from projections.writer import ViewWriter
+from projections.writer import Folded, ViewWriter
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +33,8 @@ class RunnerLimits(msgspec.Struct, frozen=True, kw_only=True):
     batch_max: int = 5_000
     pause_s: float = 0.1
     """Between batches at the head: larger batches cost the ledger less."""
+    turn_s: float = 0.5
+    """How long views that are far behind may keep the others from looking at the head."""
     poll_s: float = 1.0
     """How often to look without having been told; also how often to try for views of others."""
 
@@ -102,19 +106,39 @@ class Runner:
     async def _catch_up(self) -> None:
         head = await self._feed.head()
         while behind := self._behind(head):
-            for position, writers in behind.items():
-                entries = await self._feed.read(position, head)
-                if not entries:
-                    return  # a log that ends before its head was cut; the next look tells
-                results = await asyncio.gather(
-                    *(writer.advance(entries) for writer in writers), return_exceptions=True
-                )
-                for writer, result in zip(writers, results, strict=True):
-                    if isinstance(result, psycopg.Error | OSError):
-                        await _lose(writer, result)
-                    elif isinstance(result, BaseException):
-                        raise result
+            moved = await asyncio.gather(
+                *(self._follow(position, head, writers) for position, writers in behind.items())
+            )
+            if not any(moved):
+                return  # a log that ends before its head was cut; the next look tells
             head = await self._feed.head()
+
+    async def _follow(self, after: int, head: int, writers: Sequence[ViewWriter]) -> int:
+        """Move views that stand at the same place, for a turn; how many events were read.
+
+        While one batch is written the next one is read and folded.
+        """
+        count = 0
+        until = time.monotonic() + self._limits.turn_s
+        writing: asyncio.Task[None] | None = None
+        try:
+            while after < head and (not count or time.monotonic() < until):
+                entries = await self._feed.read(after, head)
+                if not entries:
+                    break
+                folded = []
+                for writer in writers:
+                    folded.append(writer.fold(entries))
+                    await asyncio.sleep(0)  # the writes before this one want to go on
+                if writing is not None:
+                    await writing
+                writing = asyncio.create_task(_write(after, entries, writers, folded))
+                after = entries[-1].notification_id
+                count += len(entries)
+        finally:
+            if writing is not None:
+                await writing
+        return count
 
     def _behind(self, head: int) -> dict[int, list[ViewWriter]]:
         """The views that are not at the head, by position: a straggler does not hold up others."""
@@ -159,6 +183,26 @@ class Listener:
             self._told.set()  # something may have come before we listened
             async for _ in connection.notifies():
                 self._told.set()
+
+
+async def _write(
+    after: int,
+    entries: Sequence[Entry],
+    writers: Sequence[ViewWriter],
+    folded: Sequence[Folded],
+) -> None:
+    results = await asyncio.gather(
+        *(
+            writer.advance(after, entries, changes)
+            for writer, changes in zip(writers, folded, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    for writer, result in zip(writers, results, strict=True):
+        if isinstance(result, psycopg.Error | OSError):
+            await _lose(writer, result)
+        elif isinstance(result, BaseException):
+            raise result
 
 
 _RETRY: Final = "will be tried again"

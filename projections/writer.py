@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import psycopg
 import structlog
@@ -19,7 +19,7 @@ from projections.entries import Entry
 from projections.feed import ROLE
 from projections.sql import LIVE, statement
 from projections.view import View
-from projections.writes import Change, apply, prepare
+from projections.writes import BrokenView, Change, apply, prepare
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +38,10 @@ WRITER_SETTINGS: Final = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
+
+
+Folded: TypeAlias = list[Change] | Exception
+"""What a batch changes in a view, or why the view cannot take it."""
 
 
 class Overtaken(Exception):
@@ -84,25 +88,29 @@ class ViewWriter:
         log.info("view_taken", schema=self._schema, view=self.view.name, position=self.position)
         return True
 
-    async def advance(self, entries: Sequence[Entry]) -> None:
-        """Move the view over the next entries of the log.
+    def fold(self, entries: Sequence[Entry]) -> Folded:
+        """What the entries change in the view, or why it cannot take them."""
+        try:
+            return self.view.fold(entries)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this view stops and says so
+            return error
+
+    async def advance(self, after: int, entries: Sequence[Entry], folded: Folded) -> None:
+        """Move the view over the entries behind ``after``, unless it stands elsewhere by now.
 
         At one that it cannot take it stops, having written all before it. Raises `psycopg.Error`
         where the database cannot work: `lose` the view then.
         """
-        if not entries or self.stopped:
+        if not entries or self.stopped or self.position != after:
+            return
+        if isinstance(folded, Exception):
+            await self._narrow(entries, folded)
             return
         try:
-            await self._write(entries, self.view.fold(entries))
+            await self._write(entries, folded)
         except Overtaken:
             await self._reload()
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            raise
-        except psycopg.Error as error:
-            if not isinstance(error, DataError | IntegrityError):
-                raise
-            await self._narrow(entries, error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, this view stops and says so
+        except (DataError, IntegrityError, BrokenView) as error:
             await self._narrow(entries, error)
 
     async def lose(self, error: str | None = None) -> None:
@@ -118,10 +126,12 @@ class ViewWriter:
             await self._stop(entries[0], error)
             return
         middle = len(entries) // 2
-        before = self.position
-        await self.advance(entries[:middle])
-        if self.position == entries[middle - 1].notification_id and self.position != before:
-            await self.advance(entries[middle:])
+        for after, half in (
+            (self.position, entries[:middle]),
+            (entries[middle - 1].notification_id, entries[middle:]),
+        ):
+            if after is not None:
+                await self.advance(after, half, self.fold(half))
 
     async def _stop(self, entry: Entry, error: Exception) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__
