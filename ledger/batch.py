@@ -192,12 +192,12 @@ class Attempt:
 
         Back into the player's state, or known to be absent.
         """
-        player_id, integration, round_id = name
-        head = self.heads[player_stream(player_id)]
+        head = self.heads[player_stream(name[0])]
         assert isinstance(head.state, Player)
         if found is None:
             self.known.absent_rounds.add(name)
-        elif head.state.round(integration, round_id) is None:
+        else:
+            # Also over one in memory: another process may have played it on since.
             head.state = readmit(head.state, found)
 
     def append_batch(self) -> AppendBatch:

@@ -65,6 +65,7 @@ class Observer(Protocol):
 
 
 _TRIES_TOGETHER = 3
+_QUESTION_ROUNDS_MAX = 8
 _DEADLINE_TICK_S = 0.05
 
 
@@ -115,16 +116,34 @@ class Committer:
         return answer
 
     async def run(self) -> None:
-        """Commit batches, keep deadlines, save snapshots and notify readers, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._commit_batches())
-            tasks.create_task(self._keep_deadlines())
-            tasks.create_task(self._after_appends())
+        """Commit batches, keep deadlines, save snapshots and notify readers, until cancelled.
+
+        An error that nothing here expects is logged, and all of it begins anew: were it to stop,
+        every caller would wait for ever.
+        """
+        while True:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._commit_batches())
+                    tasks.create_task(self._keep_deadlines())
+                    tasks.create_task(self._after_appends())
+            except Exception:
+                log.exception("committer_failed")
+                await self._begin_anew()
 
     async def drain(self) -> None:
         """Wait until everything handed in so far has been answered."""
         while self._queue or self._working:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.01)
+
+    async def _begin_anew(self) -> None:
+        """Whoever was in the batch may ask again, and finds what was booked."""
+        working, self._working = self._working, ()
+        for pending in working:
+            pending.resolve(Refused(Refusal.UNAVAILABLE, "the batch was broken off"))
+        self._forget()
+        self._ready.set()
+        await asyncio.sleep(self.limits.retry_pause_s)
 
     async def _commit_batches(self) -> None:
         while True:
@@ -204,8 +223,11 @@ class Committer:
         now = datetime.now(UTC)
         for pending in batch:
             attempt.decide(pending, Stamp(now, pending.movement_id))
-        while attempt.questions:
+        for _ in range(_QUESTION_ROUNDS_MAX):
+            if not attempt.questions:
+                return
             await self._answer_questions(attempt, now)
+        raise RuntimeError("a decision asks without end")
 
     async def _heads_of(self, batch: Sequence[Pending]) -> dict[str, Head]:
         wanted = dict.fromkeys(pending.stream for pending in batch)
