@@ -15,13 +15,11 @@ from adapters import operator
 from adapters.journal import Journal
 from adapters.metrics import CONTENT_TYPE, Metrics
 from adapters.operator.problems import problem
-from adapters.providers.betbrothers import BetBrothersProvider
-from adapters.providers.fizzybubbly import FizzyBubblyProvider
+from adapters.operator.views import DatabaseViews
+from adapters.projecting import IN_SERVE, Projecting
 from adapters.providers.gateway import Gateway
-from adapters.providers.gpas import GpasProvider
-from adapters.providers.marbles import MarblesProvider
-from adapters.providers.protocol import Provider
-from adapters.settings import BetBrothers, FizzyBubbly, Gpas, Integration, Marbles, Settings
+from adapters.providers.registry import PROVIDERS
+from adapters.settings import Settings
 from adapters.telemetry import LineWriter
 from ledger.committer import CommitterLimits
 from ledger.service import Ledger
@@ -30,18 +28,11 @@ from ledger.store import StoreUnavailable
 LEDGER: Final = web.AppKey("ledger", Ledger)
 JOURNAL: Final = web.AppKey("journal", Journal)
 METRICS: Final = web.AppKey("metrics", Metrics)
+PROJECTING: Final = web.AppKey("projecting", Projecting)
 _RequestHandler = Callable[[Any], Awaitable[web.StreamResponse]]
 
 PROVIDER_CALLS: Final = web.AppKey("provider_calls", dict[tuple[str, str], Handler])
 """Handler by method and path, of every provider call."""
-
-PROVIDERS: Final[Mapping[type[Integration], Callable[..., Provider]]] = {
-    BetBrothers: BetBrothersProvider,
-    FizzyBubbly: FizzyBubblyProvider,
-    Gpas: GpasProvider,
-    Marbles: MarblesProvider,
-}
-"""The class that speaks an integration's protocol."""
 
 _READY_TIMEOUT_S: Final = 2.0
 
@@ -55,8 +46,9 @@ def create_app(
     """
     journal = Journal(url, metrics)
     ledger = Ledger(url, settings.database.partitions, LedgerMetrics(metrics), _limits(settings))
+    speaking = {provider.SETTINGS: provider for provider in PROVIDERS.values()}
     providers = {
-        name: PROVIDERS[type(integration)](name, integration, ledger, settings.currencies)
+        name: speaking[type(integration)](name, integration, ledger, settings.currencies)
         for name, integration in settings.integrations.items()
     }
     app = web.Application(middlewares=[_problems])
@@ -74,7 +66,9 @@ def create_app(
         for route in gateway.routes():
             app.add_routes([route])
             app[PROVIDER_CALLS][route.method, route.path] = route.handler
-    operator.setup(app, ledger, settings, providers, journal)
+    in_serve = IN_SERVE if settings.projections.in_serve else None
+    app[PROJECTING] = Projecting(url, settings.database.partitions, metrics, in_serve)
+    operator.setup(app, ledger, settings, providers, journal, views=DatabaseViews(url, settings))
     app.add_routes(
         [
             web.get("/health/live", _live),
@@ -128,10 +122,13 @@ def _limits(settings: Settings) -> CommitterLimits:
 
 
 async def _running(app: web.Application) -> AsyncIterator[None]:
-    """The ledger and the journal work while the application does; the journal stops last."""
+    """All works while the application does; the views stop first, the journal last."""
     journal = asyncio.create_task(app[JOURNAL].run(), name="journal")
+    projecting = asyncio.create_task(app[PROJECTING].run(), name="projecting")
     async with app[LEDGER]:
         yield
+        projecting.cancel()
+        await asyncio.gather(projecting, return_exceptions=True)
     app[JOURNAL].stop()
     await journal
 
@@ -157,13 +154,14 @@ async def _live(_request: web.Request) -> web.Response:
 
 
 async def _ready(request: web.Request) -> web.Response:
-    """The database answers too; 503 while it does not."""
+    """The database answers too; 503 while it does not. Views are told of: money needs none."""
     try:
         async with asyncio.timeout(_READY_TIMEOUT_S):
             await request.app[LEDGER].ping()
     except (StoreUnavailable, TimeoutError):
         return _json({"status": "unavailable", "database": "unavailable"}, 503)
-    return _json({"status": "ready", "database": "ok"})
+    views = request.app[PROJECTING].summary()
+    return _json({"status": "ready", "database": "ok", **views})
 
 
 async def _metrics(request: web.Request) -> web.Response:
@@ -173,5 +171,5 @@ async def _metrics(request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
-def _json(content: Mapping[str, str], status: int = 200) -> web.Response:
+def _json(content: Mapping[str, Any], status: int = 200) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(content), content_type="application/json")

@@ -79,6 +79,18 @@ class Metrics:
         self.journal_rows_lost: Counter = self._counter(
             "journal_rows_lost", "Calls that never reached the call journal."
         )
+        self._projection_gauges = {
+            "position": self._view_gauge("position", "Last event that the view has seen."),
+            "lag_events": self._view_gauge(
+                "lag_events", "Events of the log that the view has not seen."
+            ),
+            "lag_seconds": self._view_gauge(
+                "lag_seconds", "Age of the oldest event that the view has not seen."
+            ),
+            "stopped": self._view_gauge(
+                "stopped", "1 while the view stands at an event that it cannot take."
+            ),
+        }
         self._call_children: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._hit_children: dict[str, Counter] = {}
         if not _shared():
@@ -105,6 +117,11 @@ class Metrics:
             child = self._hit_children[integration] = self._hits.labels(integration)
         child.inc()
 
+    def projection(self, view: str, partition: str, **values: float) -> None:
+        """How far a view is: position, lag_events, lag_seconds, stopped (0 or 1)."""
+        for name, value in values.items():
+            self._projection_gauges[name].labels(view, partition).set(value)
+
     def render(self) -> bytes:
         """What `/metrics` answers, of all workers; reads files there, so not for the event loop."""
         if not _shared():
@@ -123,6 +140,15 @@ class Metrics:
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
         return Counter(f"wallet_ledger_{name}", text, labels, registry=self._registry)
+
+    def _view_gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(
+            f"wallet_ledger_projection_{name}",
+            text,
+            ("view", "partition"),
+            registry=self._registry,
+            multiprocess_mode="livemostrecent",  # every worker looks; the last one to do so knows
+        )
 
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()

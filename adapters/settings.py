@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from adapters.keys import PublicKey, Secret, SigningKey
 from adapters.settings_reader import Network
@@ -19,7 +19,6 @@ from ledger.currencies import Currencies
 from ledger.money import Currency
 
 Role = Literal["viewer", "operator", "admin"]
-Protocol = Literal["betbrothers", "marbles", "gpas", "fizzybubbly"]
 ReplayBalance = Literal["original", "current"]
 
 
@@ -72,6 +71,24 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Projections:
+    """``[projections]``: where the views of the log are kept up to date."""
+
+    in_serve: bool = True
+    """False: `wallet-ledger project` runs them, apart from the service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSettings:
+    """``[reports]``: what reports take where a call does not say."""
+
+    time_zone: str = "UTC"
+    """Whose midnight ends a day."""
+    large_wins: Mapping[str, int] = field(default_factory=dict)
+    """From which amount on a win is large, in ledger units by currency."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IntegrationSettings:
     """What every integration has, whatever its protocol."""
 
@@ -81,6 +98,15 @@ class IntegrationSettings:
     """The balance in the answer to a replay: that of the first answer, or today's."""
     allow_ips: tuple[Network, ...] = ()
     """Empty: every address."""
+
+
+class CommonSettings(TypedDict):
+    """The fields of `IntegrationSettings`, as a protocol's own settings take them."""
+
+    name: str
+    policy: Policy
+    replay_balance: ReplayBalance
+    allow_ips: tuple[Network, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +144,6 @@ class FizzyBubbly(IntegrationSettings):
     """Absolute URL under which the provider calls us, without a slash at its end."""
 
 
-Integration = BetBrothers | Marbles | Gpas | FizzyBubbly
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoPlayer:
     """A player that `serve` registers, with money."""
@@ -148,9 +171,11 @@ class Settings:
     server: Server = Server()
     database: Database = Database()
     operator_tokens: tuple[OperatorToken, ...] = ()
-    integrations: Mapping[str, Integration] = field(default_factory=dict)
+    integrations: Mapping[str, IntegrationSettings] = field(default_factory=dict)
     currencies: Currencies = field(default_factory=Currencies)
     limits: Limits = Limits()
+    projections: Projections = Projections()
+    reports: ReportSettings = ReportSettings()
     demo: Demo | None = None
     warnings: tuple[str, ...] = ()
     """One line each; for the log at start."""

@@ -20,9 +20,11 @@ from adapters.settings import (
     Database,
     Demo,
     DemoPlayer,
-    Integration,
+    IntegrationSettings,
     Limits,
     OperatorToken,
+    Projections,
+    ReportSettings,
     Server,
     Settings,
 )
@@ -30,6 +32,8 @@ from adapters.settings_integrations import read_integrations
 from adapters.settings_reader import Section, SettingsError, Source, process_environment
 from ledger.currencies import Currencies, iso_exponent
 from ledger.money import Currency, MalformedAmount, currency, parse_decimal
+from projections.reports.errors import BadRequest
+from projections.reports.period import time_zone
 
 DEFAULT_FILE = "wallet-ledger.toml"
 """Read from the working directory where no file is named; without it, defaults hold."""
@@ -38,13 +42,25 @@ SCALE_MAX = 12
 """With more decimals than these a bigint leaves too few digits for whole money."""
 
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "": ("server", "database", "operator", "integrations", "currencies", "limits", "demo"),
+    "": (
+        "server",
+        "database",
+        "operator",
+        "integrations",
+        "currencies",
+        "limits",
+        "projections",
+        "reports",
+        "demo",
+    ),
     "server": tuple(field.name for field in fields(Server)),
     "database": tuple(field.name for field in fields(Database)),
     "operator": ("tokens",),
     "operator.tokens": tuple(field.name for field in fields(OperatorToken)),
     "currencies": ("exponent", "scale"),
     "limits": tuple(field.name for field in fields(Limits)),
+    "projections": tuple(field.name for field in fields(Projections)),
+    "reports": tuple(field.name for field in fields(ReportSettings)),
     "demo": ("players", "provider_keys"),
     "demo.players": tuple(field.name for field in fields(DemoPlayer)),
 }
@@ -87,6 +103,8 @@ def _parse(table: dict[str, Any], source: Source, file: Path) -> Settings:
         integrations=integrations,
         currencies=currencies,
         limits=_limits(root),
+        projections=_projections(root),
+        reports=_reports(root, currencies),
         demo=_demo(root, currencies, integrations),
     )
     if source.holds_plain_secrets:
@@ -194,6 +212,31 @@ def _limits(root: Section) -> Limits:
     return limits
 
 
+def _projections(root: Section) -> Projections:
+    section = root.section("projections", KEYS["projections"])
+    return Projections(in_serve=section.boolean("in_serve", default=Projections().in_serve))
+
+
+def _reports(root: Section, currencies: Currencies) -> ReportSettings:
+    section = root.section("reports", KEYS["reports"])
+    zone = section.text("time_zone", ReportSettings().time_zone)
+    try:
+        time_zone(zone)
+    except BadRequest:
+        expected = "a time zone such as Europe/Malta"
+        raise SettingsError(f"{section.name('time_zone')}: expected {expected}") from None
+    amounts = section.section("large_wins", currencies)
+    large_wins = {code: _amount(amounts, code, currencies[code]) for code in amounts.names()}
+    return ReportSettings(time_zone=zone, large_wins=large_wins)
+
+
+def _amount(section: Section, key: str, unit: Currency) -> int:
+    try:
+        return parse_decimal(section.text(key), unit)
+    except MalformedAmount as error:
+        raise SettingsError(f"{section.name(key)}: {error}") from None
+
+
 def _currencies(root: Section) -> Currencies:
     overrides: dict[str, Currency] = {}
     for code, section in root.named("currencies", KEYS["currencies"]):
@@ -213,7 +256,7 @@ def _currency(section: Section, code: str) -> Currency:
 
 
 def _demo(
-    root: Section, currencies: Currencies, integrations: Mapping[str, Integration]
+    root: Section, currencies: Currencies, integrations: Mapping[str, IntegrationSettings]
 ) -> Demo | None:
     if root.value("demo") is None:
         return None

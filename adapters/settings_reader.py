@@ -163,6 +163,13 @@ class Section:
             raise self._bad(key, f"a number of seconds from {low:g} to {high:g}")
         return float(found)
 
+    def boolean(self, key: str, default: bool) -> bool:  # noqa: FBT001 - the default of the key
+        """True or false."""
+        found = self._table.get(key, default)
+        if not isinstance(found, bool):
+            raise self._bad(key, "true or false")
+        return found
+
     def text(self, key: str, default: str | None = None) -> str:
         """A string that is not empty; required where there is no default."""
         found = self._table.get(key, default)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 import msgspec
 import structlog
@@ -17,18 +18,17 @@ from aiohttp import web
 from psycopg import OperationalError
 
 from adapters.operator.auth import Gate
+from adapters.operator.gpas_report import GPAS_REPORT
 from adapters.operator.openapi import PREFIX
 from adapters.operator.parsing import read_input, read_path
-from adapters.operator.ports import Journal, Ledger, key_names
+from adapters.operator.ports import Journal, Keys, Ledger, Views
 from adapters.operator.problems import ProblemFound, problem_response
 from adapters.operator.route import Api, ApiCall, Reply, Route
 from adapters.operator.routes import ROUTES
 from adapters.remote import remote_address
-from adapters.settings import Settings
+from adapters.settings import Gpas, Settings
 from ledger.store import StoreUnavailable
-
-READ_TIMEOUT_S: Final = 10.0
-"""How long a GET may take; commands have the ledger's own deadline."""
+from projections.reports.errors import ViewsBehind
 
 _ACTOR = web.RequestKey("operator_actor", str)
 _Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -39,24 +39,31 @@ def setup(
     app: web.Application,
     ledger: Ledger,
     settings: Settings,
-    providers: Mapping[str, object],
+    providers: Mapping[str, Keys],
     journal: Journal,
+    *,
+    views: Views,
 ) -> None:
-    """Mount every call of the operator API under ``/api``.
+    """Mount every call of the operator API under ``/api``, and GPAS's report beside GPAS's calls.
 
     ``providers`` are the integrations' adapters by name.
     """
-    keys_of = {name: key_names(provider) for name, provider in providers.items()}
-    api = Api(ledger=ledger, settings=settings, keys_of=keys_of, journal=journal)
+    keys_of = {name: provider.keys_of for name, provider in providers.items()}
+    api = Api(ledger=ledger, settings=settings, keys_of=keys_of, journal=journal, views=views)
     gate = Gate(settings.operator_tokens)
-    mounted = web.Application(middlewares=[_logged(settings), _problems])
+    logged = _logged(settings)
+    mounted = web.Application(middlewares=[logged, _problems])
     for route in ROUTES:
         mounted.router.add_route(route.method, route.path, _endpoint(route, api, gate))
     app.add_subapp(PREFIX + "/", mounted)
+    if names := [name for name, each in settings.integrations.items() if isinstance(each, Gpas)]:
+        inner = partial(_problems, handler=_endpoint(GPAS_REPORT, api, gate))
+        path = GPAS_REPORT.path.replace("{integration}", f"{{integration:{'|'.join(names)}}}")
+        app.router.add_get(path, partial(logged, handler=inner), allow_head=False)
 
 
 def _endpoint(route: Route[Any], api: Api, gate: Gate) -> _Endpoint:
-    deadline_s = READ_TIMEOUT_S if route.method == "GET" else None
+    deadline_s = route.timeout_s if route.method == "GET" else None
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         actor = None
@@ -76,6 +83,9 @@ def _response(reply: Reply) -> web.Response:
     headers = {"Cache-Control": "no-store"}
     if reply.body is None:
         return web.Response(status=reply.status, headers=headers)
+    if isinstance(reply.body, bytes):
+        headers.update(reply.headers)
+        return web.Response(status=reply.status, body=reply.body, headers=headers)
     return web.Response(
         status=reply.status,
         body=msgspec.json.encode(reply.body),
@@ -96,9 +106,9 @@ async def _problems(request: web.Request, handler: _Endpoint) -> web.StreamRespo
         return _answer(request, "method_not_allowed", "", allow)
     except web.HTTPNotFound:
         return _answer(request, "not_found", "")
-    except (StoreUnavailable, OperationalError, TimeoutError) as error:
+    except (StoreUnavailable, ViewsBehind, OperationalError, TimeoutError) as error:
         _log.warning("operator_read_failed", route=_template(request), error=repr(error))
-        return _answer(request, "unavailable", "")
+        return _answer(request, "unavailable", str(error) if isinstance(error, ViewsBehind) else "")
     except Exception:  # noqa: BLE001 - the outermost edge: logged, and answered as internal
         _log.exception("operator_call_failed", route=_template(request))
         return _answer(request, "internal", "")

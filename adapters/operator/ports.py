@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from importlib import import_module
 from typing import Any, Protocol, TypeAlias
 
 from ledger.commands import Command, SetGame
@@ -12,6 +11,10 @@ from ledger.events import Event
 from ledger.player import Player
 from ledger.service import Outcome
 from ledger.store import SessionRow, TransactionRow
+from projections.reports.asked import Filters
+from projections.reports.period import Period
+from projections.reports.report import Report
+from projections.reports.rounds import RoundFilters, RoundKey, RoundRow
 
 
 class Ledger(Protocol):
@@ -58,11 +61,30 @@ class Journal(Protocol):
         ...
 
 
+class Views(Protocol):
+    """The views of the log: reports and rounds.
+
+    They raise `projections.reports.errors.ReportError` and `psycopg.Error`.
+    """
+
+    async def report(self, name: str, period: Period, filters: Filters) -> Report:
+        """The report of that name."""
+        ...
+
+    async def rounds(
+        self, filters: RoundFilters, after: RoundKey, limit: int
+    ) -> Sequence[RoundRow]:
+        """The next rounds behind ``after``."""
+        ...
+
+
 KeyNames: TypeAlias = Callable[[str], Sequence[str]]
 """Every idempotency key under which a provider's transaction id may have been booked."""
 
 
-def key_names(provider: object) -> KeyNames:
-    """The `keys_of` of the module that speaks the provider's protocol."""
-    keys_of: KeyNames = import_module(type(provider).__module__).keys_of
-    return keys_of
+class Keys(Protocol):
+    """Of a provider's adapter: under which keys it books."""
+
+    def keys_of(self, transaction_id: str) -> Sequence[str]:
+        """Every idempotency key under which the provider's id may have been booked."""
+        ...

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from adapters.operator.ports import Journal, KeyNames, Ledger
+from adapters.operator.ports import Journal, KeyNames, Ledger, Views
 from adapters.operator.problems import malformed, refused
-from adapters.settings import Integration, Role, Settings
+from adapters.settings import IntegrationSettings, Role, Settings
 from ledger.commands import Command, ReadPlayer
 from ledger.money import Currency
 from ledger.player import Player
 from ledger.refusals import Refused
 from ledger.service import Accepted
+
+READ_TIMEOUT_S: Final = 10.0
+"""How long a GET may take, where its route does not say otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +30,14 @@ class Api:
     keys_of: Mapping[str, KeyNames]
     """By integration."""
     journal: Journal
+    views: Views
 
     def unit(self, code: str) -> Currency:
         """The currency of that code. Ends the call as malformed where nobody knows it."""
         unit = self.settings.currencies.get(code)
         return unit or malformed(f"currency: {code} is not known")
 
-    def integration(self, name: str) -> Integration | None:
+    def integration(self, name: str) -> IntegrationSettings | None:
         """The configured integration of that name."""
         return self.settings.integrations.get(name)
 
@@ -59,10 +63,14 @@ class ApiCall:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back: a status and what is encoded as JSON; None for no body."""
+    """What goes back: a status and what is encoded as JSON; None for no body.
+
+    Bytes are the body as it is; ``headers`` then say what they are.
+    """
 
     status: int
-    body: msgspec.Struct | msgspec.Raw | None
+    body: msgspec.Struct | msgspec.Raw | bytes | None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,7 +86,8 @@ class Route(Generic[Given]):
 
     ``path`` stands below ``/api``. ``takes`` is the query of a GET and the JSON body of a POST or
     PUT. ``answers`` maps each good status to its body. ``problems`` are the codes that this call
-    adds to those that any call can meet. ``role`` None: public.
+    adds to those that any call can meet. ``role`` None: public. ``timeout_s`` bounds a GET;
+    commands have the ledger's own deadline.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -89,6 +98,7 @@ class Route(Generic[Given]):
     answers: Mapping[int, type[Any] | None]
     handler: Callable[[Api, ApiCall, Given], Awaitable[Reply]]
     problems: tuple[str, ...] = ()
+    timeout_s: float = READ_TIMEOUT_S
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from adapters.operator import games, history, movements, players, sessions
+from adapters.operator import games, history, movements, players, reports, rounds, sessions
 from adapters.operator.openapi import document
 from adapters.operator.route import Api, ApiCall, Nothing, Reply, Route
 
@@ -29,6 +29,8 @@ ROUTES: tuple[Route[Any], ...] = (
     *movements.ROUTES,
     *games.ROUTES,
     *history.ROUTES,
+    *rounds.ROUTES,
+    *reports.ROUTES,
     Route(
         method="GET",
         path="/openapi.json",

@@ -1,9 +1,9 @@
 """What keeps a report from being made.
 
-    ReportError
-    +-- BadRequest          what was asked for makes no sense
-    |   +-- UnknownPlayer   there is no such player
-    +-- ViewsBehind         a view that the report rests on has not seen the whole log
+ReportError
++-- BadRequest          what was asked for makes no sense
+|   +-- UnknownPlayer   there is no such player
++-- ViewsBehind         a view that the report rests on has not seen the whole log
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ SELECT view, position, error FROM {schema}.projections WHERE view = ANY(%s::text
 -- name: position
 SELECT position FROM {schema}.projections WHERE view = %s
 
--- name: first_hour
-SELECT min(hour) FROM {schema}.totals
+-- name: hours
+SELECT min(hour), max(hour) FROM {schema}.totals
 
 -- name: totals
 -- By hour, each hour under the number of its day; hours that days share are left out.

@@ -6,9 +6,10 @@ Amounts are exact decimal strings in main units; times are UTC; a day is one of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -35,6 +36,13 @@ class Table(msgspec.Struct, frozen=True):
 
     columns: tuple[Column, ...]
     rows: Sequence[Row] = ()
+    activity: int | None = None
+    """How many rows tell of something that happened; None: all."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing happened."""
+        return not (len(self.rows) if self.activity is None else self.activity)
 
     def records(self) -> list[dict[str, Cell]]:
         """Every row as a mapping."""
@@ -56,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A report as JSON. `note` says "No activity" where there are no rows."""
+    """A report as JSON. `note` says "No activity" where nothing happened."""
 
     title: str
     version: str
@@ -76,9 +84,16 @@ class PeriodView(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str
 
 
+def file_name(report: Report, ending: str) -> str:
+    """A name for the report as a file: of what, and from which day to which."""
+    zone, begins, ends = ZoneInfo(report.period.zone), report.period.begins, report.period.ends
+    edges = (begins, ends and ends - timedelta(microseconds=1))
+    days = [str(edge.astimezone(zone).date()) for edge in edges if edge is not None]
+    return "_".join((report.name, *days)) + "." + ending
+
+
 def view(report: Report) -> ReportView:
     """The report for JSON."""
-    rows = report.table.records()
     return ReportView(
         title=report.title,
         version=report.version,
@@ -87,9 +102,9 @@ def view(report: Report) -> ReportView:
         ),
         generated_at=report.generated_at,
         filters=report.filters,
-        rows=rows,
+        rows=report.table.records(),
         totals=report.totals.records(),
-        note=None if rows else NO_ACTIVITY,
+        note=NO_ACTIVITY if report.table.is_idle else None,
     )
 
 

@@ -42,7 +42,9 @@ class ViewState(msgspec.Struct, frozen=True):
 class Snapshot:
     """One partition as of one instant."""
 
-    def __init__(self, connection: Connection, partition: int, positions: Mapping[str, int]):
+    def __init__(
+        self, connection: Connection, partition: int, positions: Mapping[str, int]
+    ) -> None:
         self.partition = partition
         self.positions = positions
         self._connection = connection
@@ -56,18 +58,14 @@ class Snapshot:
             await cursor.execute(query(name, self._schema), parameters)
             return await cursor.fetchall()
 
-    async def value(
-        self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
-    ) -> Any:
+    async def value(self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """First column of the first row; None where there is none."""
         rows = await self.rows(name, parameters)
         return rows[0][0] if rows else None
 
 
 @asynccontextmanager
-async def open_snapshot(
-    url: str, partition: int, views: Sequence[str]
-) -> AsyncIterator[Snapshot]:
+async def open_snapshot(url: str, partition: int, views: Sequence[str]) -> AsyncIterator[Snapshot]:
     """A partition in which those views stand at one and the same position.
 
     They have seen at least what the log held when this was called. Raises `ViewsBehind` and
@@ -76,37 +74,28 @@ async def open_snapshot(
     schema = schema_name(partition)
     async with await connect(url, f"report {schema}", settings=_SETTINGS) as connection:
         await _wait(connection, partition, views)
-        for tries in range(1, _TRIES + 1):
-            async with _transaction(connection, schema, views):
-                positions = {state.view: state.position for state in await _states(connection, schema, views)}
-                if len(set(positions.values())) <= 1 or tries == _TRIES:
-                    if len(set(positions.values())) > 1:
-                        raise ViewsBehind(f"the views {', '.join(views)} do not move together")
-                    yield Snapshot(connection, partition, positions)
-                    return
+        for _ in range(_TRIES):
+            await _begin(connection, schema, views)
+            states = await _states(connection, schema, views)
+            positions = {state.view: state.position for state in states}
+            if len(set(positions.values())) <= 1:
+                yield Snapshot(connection, partition, positions)
+                return
+            await connection.execute("ROLLBACK")
             await asyncio.sleep(_POLL_S)
+        raise ViewsBehind(f"the views {', '.join(views)} do not stand at one position")
 
 
-@asynccontextmanager
-async def _transaction(
-    connection: Connection, schema: str, views: Sequence[str]
-) -> AsyncIterator[None]:
-    """A transaction that sees one instant.
+async def _begin(connection: Connection, schema: str, views: Sequence[str]) -> None:
+    """Begin a transaction that sees one instant.
 
     The tables are locked before its snapshot is taken: a rebuilt view that took the old one's place
     in between would be seen in part only.
     """
     await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    try:
-        for name in views:
-            for table in view_named(name).tables:
-                await connection.execute(
-                    f"LOCK TABLE {schema}.{table} IN ACCESS SHARE MODE".encode()
-                )
-        yield
-    finally:
-        if not connection.closed:
-            await connection.execute("ROLLBACK")
+    tables = [f"{schema}.{table}" for name in views for table in view_named(name).tables]
+    if tables:
+        await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
 
 
 async def _wait(connection: Connection, partition: int, views: Sequence[str]) -> None:
@@ -126,9 +115,7 @@ async def _wait(connection: Connection, partition: int, views: Sequence[str]) ->
         await asyncio.sleep(_POLL_S)
 
 
-async def _states(
-    connection: Connection, schema: str, views: Sequence[str]
-) -> list[ViewState]:
+async def _states(connection: Connection, schema: str, views: Sequence[str]) -> list[ViewState]:
     cursor = await connection.execute(query("states", schema), (list(views),))
     return [ViewState(*row) for row in await cursor.fetchall()]
 

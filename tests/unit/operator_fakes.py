@@ -29,6 +29,11 @@ from ledger.refusals import Refusal, Refused
 from ledger.service import Accepted, Outcome, token_hash
 from ledger.store import SessionRow, StoreUnavailable, TransactionRow
 from ledger.wallet import decide
+from projections.reports.asked import Filters
+from projections.reports.errors import ViewsBehind
+from projections.reports.period import Period
+from projections.reports.report import Report
+from projections.reports.rounds import RoundFilters, RoundKey, RoundRow
 
 START = datetime(2030, 1, 31, 12, tzinfo=UTC)
 SLOTS = "slots"
@@ -196,6 +201,29 @@ class MemoryLedger:
 
 
 @dataclass
+class MemoryViews:
+    """What the test puts there; without it the views are behind."""
+
+    made: Report | None = None
+    kept: Sequence[RoundRow] = ()
+    asked: list[Any] = field(default_factory=list)
+
+    async def report(self, name: str, period: Period, filters: Filters) -> Report:
+        """The one report there is."""
+        self.asked.append((name, period, filters))
+        if self.made is None:
+            raise ViewsBehind("the view totals is 3 events behind the log")
+        return self.made
+
+    async def rounds(
+        self, filters: RoundFilters, after: RoundKey, limit: int
+    ) -> Sequence[RoundRow]:
+        """The rounds behind a place, whatever the filters."""
+        self.asked.append((filters, after, limit))
+        return [row for row in self.kept if row.key > after][:limit]
+
+
+@dataclass
 class MemoryJournal:
     """The call journal with whatever the test put there."""
 
@@ -284,6 +312,7 @@ async def running(
     ledger: MemoryLedger | None = None,
     journal: MemoryJournal | None = None,
     settings: Settings = SETTINGS,
+    views: MemoryViews | None = None,
 ) -> AsyncIterator[Desk]:
     """The operator API alone, on a ledger in memory.
 
@@ -292,7 +321,12 @@ async def running(
     undocumented: list[str] = []
     app = web.Application(middlewares=[_watch(undocumented)])
     operator.setup(
-        app, ledger or MemoryLedger(), settings, {SLOTS: SlotsAdapter()}, journal or MemoryJournal()
+        app,
+        ledger or MemoryLedger(),
+        settings,
+        {SLOTS: SlotsAdapter()},
+        journal or MemoryJournal(),
+        views=views or MemoryViews(),
     )
     async with TestClient(TestServer(app)) as client:
         yield Desk(client)

@@ -36,6 +36,9 @@ PUT /games/{}/{}
 GET /players/{}/events
 GET /players/{}/wallet
 GET /transactions/{}/{}
+GET /rounds
+GET /rounds/{}/{}
+GET /reports/{}
 GET /openapi.json
 """
 

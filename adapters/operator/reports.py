@@ -1,0 +1,107 @@
+"""Reports: made from the views, as JSON or as a file to download."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from adapters.operator.bodies import Body, CurrencyCode, Identifier
+from adapters.operator.problems import ProblemFound, malformed
+from adapters.operator.rounds import Hours
+from adapters.operator.route import Api, ApiCall, Reply, Route
+from ledger.money import Currency
+from projections.reports.asked import Filters
+from projections.reports.errors import BadRequest, UnknownPlayer
+from projections.reports.formats import MEDIA_TYPES, render
+from projections.reports.period import read_period
+from projections.reports.registry import REPORTS
+from projections.reports.report import Report, ReportView, file_name
+
+REPORT_TIMEOUT_S: Final = 60.0
+"""How long the making of a report may take."""
+
+_Edge = Annotated[
+    str | None,
+    Meta(
+        description="A date (a whole day in the time zone) or a moment in ISO 8601.",
+        examples=["2030-01-31"],
+    ),
+]
+
+
+class ReportQuery(Body, frozen=True, kw_only=True):
+    """Period, format and filters. A filter that the report does not know is refused."""
+
+    begin: _Edge = msgspec.field(name="from", default=None)
+    end: _Edge = msgspec.field(name="to", default=None)
+    tz: Annotated[
+        str | None, Meta(description="Whose days; as configured where left out.", examples=["UTC"])
+    ] = None
+    format: Literal["json", "csv", "parquet"] = "json"
+    integration: Identifier | None = None
+    game: str | None = None
+    currency: CurrencyCode | None = None
+    player_id: Identifier | None = None
+    kind: Identifier | None = None
+    threshold: Annotated[
+        str | None, Meta(description="Decimal in main units.", examples=["5000"])
+    ] = None
+    older_than_h: Hours | None = None
+    by: Annotated[
+        str | None, Meta(description="Any of day, provider, game.", examples=["day,provider"])
+    ] = None
+
+
+async def get_report(api: Api, call: ApiCall, given: ReportQuery) -> Reply:
+    """The report of that name."""
+    name = call.path["name"]
+    if name not in REPORTS:
+        malformed(f"name: {name!r} is no report; there are {', '.join(REPORTS)}")
+    try:
+        period = read_period(given.begin, given.end, given.tz or api.settings.reports.time_zone)
+        report = await api.views.report(name, period, filters_of(given))
+        content = await asyncio.to_thread(
+            render, report, given.format, finest(api.settings.currencies.values())
+        )
+    except UnknownPlayer as error:
+        raise ProblemFound("unknown_player", str(error)) from error
+    except BadRequest as error:
+        malformed(str(error))
+    return Reply(200, content, _headers(report, given.format))
+
+
+def filters_of(given: ReportQuery) -> Filters:
+    """The query's filters."""
+    return Filters(**{name: getattr(given, name) for name in Filters.__struct_fields__})
+
+
+def finest(units: Any) -> int:
+    """Decimals of the finest of these currencies."""
+    scales: list[int] = [unit.scale for unit in units if isinstance(unit, Currency)]
+    return max(scales)
+
+
+def _headers(report: Report, wanted: Literal["json", "csv", "parquet"]) -> dict[str, str]:
+    headers = {"Content-Type": MEDIA_TYPES[wanted]}
+    if wanted != "json":
+        headers["Content-Disposition"] = f'attachment; filename="{file_name(report, wanted)}"'
+    return headers
+
+
+ROUTES: tuple[Route[Any], ...] = (
+    Route(
+        method="GET",
+        path="/reports/{name}",
+        role="viewer",
+        summary="A report, as JSON or to download",
+        takes=ReportQuery,
+        answers={200: ReportView},
+        handler=get_report,
+        problems=("unknown_player",),
+        timeout_s=REPORT_TIMEOUT_S,
+    ),
+)
+"""Calls about reports."""

@@ -1,0 +1,120 @@
+"""The projections in a process of the service: runs them, and knows how far every view is.
+
+Money does not depend on views: whatever goes wrong here is logged, shown and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from adapters.metrics import Metrics
+from ledger.endpoints import StoreUnavailable
+from projections.runner import Runner, RunnerLimits
+from projections.status import StatusReader, ViewStatus
+
+log = structlog.get_logger(__name__)
+
+LAG_MAX_S: Final = 10.0
+"""A view whose oldest missing event is older than this is called behind."""
+
+IN_SERVE: Final = RunnerLimits(batch_max=500)
+"""Small batches: a provider's call must not wait while a large one is folded."""
+
+_WATCH_S: Final = 1.0
+_AGAIN_S: Final = 5.0
+
+
+class Projecting:
+    """Runs the views of every partition until it is cancelled, and keeps what it saw of them."""
+
+    def __init__(
+        self, url: str, partitions: int, metrics: Metrics, limits: RunnerLimits | None
+    ) -> None:
+        """``limits`` None: only look, others run the views."""
+        self._url = url
+        self._partitions = partitions
+        self._metrics = metrics
+        self._limits = limits
+        self._statuses: dict[int, Sequence[ViewStatus]] = {}
+        self._looked_at: datetime | None = None
+
+    async def run(self) -> None:
+        """Only cancelling ends it."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch(), name="view-status")
+            if self._limits is not None:
+                for partition in range(self._partitions):
+                    work = self._keep(partition, self._limits)
+                    tasks.create_task(work, name=f"projections-{partition:02d}")
+
+    def summary(self) -> dict[str, Any]:
+        """For readiness: one word, when that was, and every view."""
+        statuses = [each for _, found in sorted(self._statuses.items()) for each in found]
+        return {
+            "projections": _word(statuses),
+            "looked_at": self._looked_at,
+            "views": [
+                {
+                    "view": each.view,
+                    "partition": each.partition,
+                    "position": each.position,
+                    "lag_events": each.lag_events,
+                    "lag_s": round(each.lag_s, 3),
+                    "error": each.error,
+                }
+                for each in statuses
+            ],
+        }
+
+    async def _keep(self, partition: int, limits: RunnerLimits) -> None:
+        """Run a partition's views; what its runner did not expect must not end the service."""
+        while True:
+            try:
+                await Runner(self._url, partition, limits=limits).run()
+            except Exception:
+                log.exception("projections_failed", partition=partition, again_in_s=_AGAIN_S)
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _watch(self) -> None:
+        readers = [StatusReader(self._url, partition) for partition in range(self._partitions)]
+        try:
+            while True:
+                for partition, reader in enumerate(readers):
+                    await self._look(partition, reader)
+                await asyncio.sleep(_WATCH_S)
+        finally:
+            for reader in readers:
+                await reader.close()
+
+    async def _look(self, partition: int, reader: StatusReader) -> None:
+        try:
+            found = await reader.read()
+        except StoreUnavailable:
+            return  # readiness says so already
+        except Exception:
+            log.exception("view_status_failed", partition=partition)
+            return
+        self._statuses[partition] = found
+        self._looked_at = datetime.now(UTC)
+        for status in found:
+            self._metrics.projection(
+                status.view,
+                f"{status.partition:02d}",
+                position=status.position,
+                lag_events=status.lag_events,
+                lag_seconds=status.lag_s,
+                stopped=status.error is not None,
+            )
+
+
+def _word(statuses: Sequence[ViewStatus]) -> str:
+    if not statuses:
+        return "unknown"
+    if any(each.error is not None for each in statuses):
+        return "stopped"
+    return "behind" if any(each.lag_s > LAG_MAX_S for each in statuses) else "ok"

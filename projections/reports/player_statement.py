@@ -1,0 +1,267 @@
+"""Player statement: opening balance, every movement, closing balance, in each currency.
+
+Read from the player's events themselves. Balances are real, bonus and held money; the closing
+balance of a day is the opening balance of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, cast
+
+import msgspec
+
+from ledger.codec import open_state, player_stream
+from ledger.events import (
+    BalanceAdjusted,
+    BetPlaced,
+    BetRefunded,
+    BonusForfeited,
+    BonusGranted,
+    Deposited,
+    Movement,
+    WalletOpened,
+    WinCredited,
+    WinReversed,
+    WithdrawalCancelled,
+    WithdrawalConfirmed,
+    WithdrawalHeld,
+    Withdrawn,
+)
+from ledger.player import Wallet
+from projections.balances import held_change
+from projections.entries import names_of
+from projections.reports.asked import Asked
+from projections.reports.errors import UnknownPlayer
+from projections.reports.kind import ReportKind
+from projections.reports.report import Row, Table, amount, columns
+from projections.reports.source import Snapshot
+
+OPENING: Final = "opening_balance"
+CLOSING: Final = "closing_balance"
+
+_COLUMNS: Final = columns(
+    recorded_at="moment",
+    version="count",
+    type="text",
+    integration="text",
+    operation="text",
+    transaction_id="text",
+    movement_id="text",
+    round_id="text",
+    game="text",
+    reason="text",
+    currency="text",
+    real="amount",
+    bonus="amount",
+    held="amount",
+    balance_real="amount",
+    balance_bonus="amount",
+    balance_held="amount",
+    balance="amount",
+)
+_SUMS: Final[dict[str, tuple[type[Movement], ...]]] = {
+    "deposits": (Deposited,),
+    "withdrawals": (Withdrawn, WithdrawalConfirmed),
+    "bonuses": (BonusGranted, BonusForfeited),
+    "adjustments": (BalanceAdjusted,),
+    "stakes": (BetPlaced,),
+    "refunds": (BetRefunded,),
+    "wins": (WinCredited,),
+    "reversals": (WinReversed,),
+}
+_TOTALS: Final = columns(
+    currency="text",
+    opening_balance="amount",
+    deposits="amount",
+    withdrawals="amount",
+    bonuses="amount",
+    adjustments="amount",
+    stakes="amount",
+    refunds="amount",
+    wins="amount",
+    reversals="amount",
+    closing_balance="amount",
+)
+_MOVEMENTS: Final = sorted(names_of(Movement))
+_HELD: Final = sorted(
+    names_of(WalletOpened, WithdrawalHeld, WithdrawalConfirmed, WithdrawalCancelled)
+)
+
+
+class Statement(msgspec.Struct):
+    """A player's wallets at the beginning, and what happened to them, in ledger units."""
+
+    opening: dict[str, Wallet]
+    movements: list[tuple[int, Movement]]
+
+
+async def read(asked: Asked, snapshot: Snapshot) -> Statement | None:
+    """The statement, None where the player is in another partition.
+
+    Raises `BadRequest` for too many movements.
+    """
+    stream = player_stream(asked.filters.player_id or "")
+    head = await snapshot.value("stream_head", (stream,))
+    if not head:
+        return None
+    begins, ends = asked.period.begins, asked.period.ends
+    first = 1 if begins is None else await _first_since(snapshot, stream, begins, head)
+    last = head + 1 if ends is None else await _first_since(snapshot, stream, ends, head)
+    opening = await _wallets(snapshot, stream, first)
+    return Statement(opening, await _movements(asked, snapshot, stream, first, last))
+
+
+def build(asked: Asked, parts: Sequence[Statement | None]) -> tuple[Table, Table]:
+    """Rows by currency, between opening and closing balance; totals of what moved, signed.
+
+    In the totals the opening balance and all that moved add up to the closing balance. Raises
+    `UnknownPlayer`.
+    """
+    found = next((part for part in parts if part is not None), None)
+    if found is None:
+        raise UnknownPlayer(f"player_id: there is no player {asked.filters.player_id}")
+    codes = {*found.opening, *(event.currency for _, event in found.movements)}
+    if asked.filters.currency is not None:
+        codes &= {asked.filters.currency}
+    rows: list[Row] = []
+    totals: list[Row] = []
+    activity = 0
+    for code in sorted(codes):
+        moved = [entry for entry in found.movements if entry[1].currency == code]
+        opening = found.opening.get(code, Wallet())
+        rows_of_code, closing = _rows(asked, code, opening, moved)
+        rows += rows_of_code
+        activity += len(moved)
+        totals.append(_totals(asked, code, opening, closing, [event for _, event in moved]))
+    return Table(_COLUMNS, rows, activity), Table(_TOTALS, totals)
+
+
+async def _first_since(snapshot: Snapshot, stream: str, moment: datetime, head: int) -> int:
+    """The first version recorded at that moment or later; behind the head where there is none.
+
+    Recorded time never goes back within a player, so that halving finds it.
+    """
+    low, high = 1, head + 1
+    while low < high:
+        middle = (low + high) // 2
+        ((name, state),) = await snapshot.rows("stream_event", (stream, middle))
+        if open_state(name, state)[1].recorded_at < moment:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+async def _wallets(snapshot: Snapshot, stream: str, before: int) -> dict[str, Wallet]:
+    """The wallets as they stood before a version."""
+    held: dict[str, int] = {}
+    for name, state in await snapshot.rows("stream_of_kinds", (stream, before, _HELD)):
+        event: Any = open_state(name, state)[1]
+        change = held_change(event) if isinstance(event, Movement) else 0
+        held[event.currency] = held.get(event.currency, 0) + change
+    found: dict[str, Wallet] = {}
+    version = before
+    while len(found) < len(held):
+        page = await snapshot.rows("stream_backwards", (stream, version, _MOVEMENTS))
+        for version, name, state in page:  # noqa: B007 - the last one is where the next page begins
+            moved = cast("Movement", open_state(name, state)[1])
+            if moved.currency not in found:
+                found[moved.currency] = Wallet(
+                    moved.balance_real, moved.balance_bonus, held[moved.currency]
+                )
+        if not page:
+            break
+    return {code: found.get(code, Wallet()) for code in held}
+
+
+async def _movements(
+    asked: Asked, snapshot: Snapshot, stream: str, first: int, last: int
+) -> list[tuple[int, Movement]]:
+    found: list[tuple[int, Movement]] = []
+    while page := await snapshot.rows("stream_between", (stream, first, last, _MOVEMENTS)):
+        for version, name, state in page:
+            found.append((version, cast("Movement", open_state(name, state)[1])))
+        asked.check_rows(len(found))
+        first = page[-1][0] + 1
+    return found
+
+
+def _rows(
+    asked: Asked, code: str, opening: Wallet, moved: Sequence[tuple[int, Movement]]
+) -> tuple[list[Row], Wallet]:
+    """The rows of one currency, and its closing balance."""
+    unit = asked.unit(code)
+    wallet = opening
+    rows = [_balance_row(asked, code, OPENING, asked.period.begins, opening)]
+    for version, event in moved:
+        held = held_change(event)
+        wallet = Wallet(event.balance_real, event.balance_bonus, wallet.held + held)
+        rows.append(
+            (
+                event.recorded_at,
+                version,
+                event.NAME,
+                event.integration,
+                event.operation,
+                event.transaction_id,
+                event.movement_id,
+                getattr(event, "round_id", None),
+                getattr(event, "game", None),
+                event.reason,
+                code,
+                amount(event.real, unit),
+                amount(event.bonus, unit),
+                amount(held, unit),
+                *_balances(asked, code, wallet),
+            )
+        )
+    rows.append(_balance_row(asked, code, CLOSING, asked.ends, wallet))
+    return rows, wallet
+
+
+def _balance_row(asked: Asked, code: str, kind: str, at: datetime | None, wallet: Wallet) -> Row:
+    blank = (None,) * 7
+    return (at, None, kind, *blank, code, None, None, None, *_balances(asked, code, wallet))
+
+
+def _balances(asked: Asked, code: str, wallet: Wallet) -> tuple[str, str, str, str]:
+    unit = asked.unit(code)
+    return (
+        amount(wallet.real, unit),
+        amount(wallet.bonus, unit),
+        amount(wallet.held, unit),
+        amount(wallet.total + wallet.held, unit),
+    )
+
+
+def _totals(
+    asked: Asked, code: str, opening: Wallet, closing: Wallet, moved: Sequence[Movement]
+) -> Row:
+    unit = asked.unit(code)
+    sums = [
+        sum(event.real + event.bonus + held_change(event) for event in moved if type(event) in of)
+        for of in _SUMS.values()
+    ]
+    before, after = opening.total + opening.held, closing.total + closing.held
+    assert before + sum(sums) == after, "a movement is missing between the balances"
+    return (
+        code,
+        amount(before, unit),
+        *(amount(units, unit) for units in sums),
+        amount(after, unit),
+    )
+
+
+PLAYER_STATEMENT: Final = ReportKind(
+    name="player-statement",
+    title="Player statement",
+    version=1,
+    views=(),
+    filters=("player_id", "currency"),
+    required=("player_id",),
+    read=read,
+    build=build,
+)
+"""The report `player-statement`."""

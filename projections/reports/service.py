@@ -1,0 +1,107 @@
+"""Makes reports: checks what was asked for, reads every partition, puts the parts together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+from ledger.currencies import Currencies
+from ledger.money import UNITS_MAX
+from projections.reports.asked import Asked, Filters
+from projections.reports.errors import BadRequest
+from projections.reports.kind import ReportKind
+from projections.reports.period import Period
+from projections.reports.registry import REPORTS
+from projections.reports.report import Report
+from projections.reports.source import open_snapshot
+
+LARGE_WIN: Final = 10_000
+"""From how many main units on a win is large, where nobody said otherwise."""
+
+_AT_ONCE: Final = 2
+
+
+class Reports:
+    """Reports over all partitions of one database, a few at a time."""
+
+    def __init__(
+        self,
+        url: str,
+        partitions: int,
+        currencies: Currencies,
+        large_wins: Mapping[str, int] | None = None,
+        rows_max: int | None = None,
+    ) -> None:
+        """``large_wins``: thresholds in ledger units by currency, instead of `LARGE_WIN`.
+
+        A report of more than ``rows_max`` rows is refused.
+        """
+        self._url = url
+        self._partitions = partitions
+        self._currencies = currencies
+        self._large_wins = default_large_wins(currencies) | dict(large_wins or {})
+        self._rows_max = rows_max
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def make(self, name: str, period: Period, filters: Filters) -> Report:
+        """The report of that name. Raises `ReportError`, KeyError for an unknown name.
+
+        `psycopg.Error` where the database cannot work.
+        """
+        kind = REPORTS[name]
+        asked = Asked(
+            period=period,
+            filters=filters,
+            now=datetime.now(UTC),
+            currencies=self._currencies,
+            large_wins=self._large_wins,
+            rows_max=self._rows_max,
+        )
+        _check(kind, asked)
+        async with self._turns:
+            parts = [await self._read(kind, asked, place) for place in range(self._partitions)]
+        table, totals = await asyncio.to_thread(kind.build, asked, parts)
+        return Report(
+            name=kind.name,
+            title=kind.title,
+            version=f"{kind.version} (wallet-ledger {_software()})",
+            period=period,
+            generated_at=asked.now,
+            filters=filters.given(),
+            table=table,
+            totals=totals,
+        )
+
+    async def _read(self, kind: ReportKind, asked: Asked, partition: int) -> Any:
+        async with open_snapshot(self._url, partition, kind.views) as snapshot:
+            return await kind.read(asked, snapshot)
+
+
+def default_large_wins(currencies: Currencies) -> dict[str, int]:
+    """`LARGE_WIN` in the ledger units of every currency."""
+    return {code: min(LARGE_WIN * 10**unit.scale, UNITS_MAX) for code, unit in currencies.items()}
+
+
+@cache
+def _software() -> str:
+    return version("wallet-ledger")
+
+
+def _check(kind: ReportKind, asked: Asked) -> None:
+    given = asked.filters.given()
+    for name in given:
+        if name not in kind.filters:
+            known = ", ".join(kind.filters)
+            raise BadRequest(f"{name}: the report {kind.name} knows {known} only")
+    for name in kind.required:
+        if name not in given:
+            raise BadRequest(f"{name}: the report {kind.name} needs it")
+    code = asked.filters.currency
+    if code is not None and code not in asked.currencies:
+        raise BadRequest(f"currency: {code} is not known")
+    asked.groups()
+    asked.thresholds()
