@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 EXPONENTS = {"EUR": 2, "USD": 2, "JPY": 0, "KWD": 3, "string": 2}
 """Decimals that ISO 4217 gives the currencies of these tests."""
 
-MISSING: Any = object()
+
+class _Missing:
+    def __repr__(self) -> str:
+        """The same in every process, as it stands in ids of tests."""
+        return "missing"
+
+
+MISSING: Any = _Missing()
 """As a field's value: the field is not there."""
 
 _numbers = count(1)
