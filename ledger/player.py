@@ -304,12 +304,18 @@ def evolve(  # noqa: C901, PLR0911, PLR0912 - one case an event
 
 
 def readmit(player: Player, found: Round) -> Player:
-    """The same player with a round that was read back from the log; nothing is booked by it."""
+    """The same player with a round that was read back from the log; nothing is booked by it.
+
+    It replaces an older form of the round that may be in memory.
+    """
     key = round_key(found.integration, found.round_id)
-    if found.closed:
-        closed_rounds = _bounded(player.closed_rounds, key, found, CLOSED_ROUNDS_MAX)
-        return replace(player, closed_rounds=closed_rounds)
-    return replace(player, rounds=_bounded(player.rounds, key, found, OPEN_ROUNDS_MAX))
+    rounds = player.rounds
+    if not found.closed:
+        return replace(player, rounds=_bounded(rounds, key, found, OPEN_ROUNDS_MAX))
+    if key in rounds:
+        rounds = {other: held for other, held in rounds.items() if other != key}
+    closed_rounds = _bounded(player.closed_rounds, key, found, CLOSED_ROUNDS_MAX)
+    return replace(player, rounds=rounds, closed_rounds=closed_rounds)
 
 
 def fold_round(player_id: str, events: list[PlayerEvent]) -> Round | None:

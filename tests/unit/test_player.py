@@ -11,8 +11,10 @@ from ledger.player import (
     CLOSED_ROUNDS_MAX,
     OPEN_ROUNDS_MAX,
     SESSIONS_MAX,
+    Bet,
     Losses,
     Player,
+    Round,
     fold_round,
     readmit,
     round_key,
@@ -146,3 +148,15 @@ def test_a_year_is_no_month():
     losses = Losses().add(march, 5)
     assert losses.at(march.replace(year=2027)).month_net == 0
     assert losses.at(march.replace(day=31)).month_net == 5
+
+
+def test_a_round_read_back_replaces_an_older_form_of_it() -> None:
+    """Another process may have played or closed a round that is still open in memory."""
+    opened = Round("bb", "r", "EUR", "g", START)
+    played = Round("bb", "r", "EUR", "g", START, (Bet("bet:1", 1, 0),))
+    closed = Round("bb", "r", "EUR", "g", START, (Bet("bet:1", 1, 0),), closed=True)
+    player = readmit(Player("p"), opened)
+    assert readmit(player, played).round("bb", "r") == played
+    after = readmit(player, closed)
+    assert after.round("bb", "r") == closed
+    assert not after.rounds
