@@ -17,8 +17,12 @@ from adapters.command_line import DONE, INTERRUPTED, PROGRAM, WRONG, CommandErro
 from adapters.telemetry import configure_console
 
 COMMANDS: Mapping[str, str] = {
+    "audit": "adapters.cli_audit",
     "expire-rounds": "adapters.cli_expire_rounds",
     "init": "adapters.cli_init",
+    "project": "adapters.cli_project",
+    "rebuild": "adapters.cli_rebuild",
+    "report": "adapters.cli_report",
     "serve": "adapters.cli_serve",
     "simulate": "adapters.simulate.command",
 }

@@ -152,3 +152,47 @@ WHERE (player_id, integration, round_id) > (%(after_player)s, %(after_integratio
     AND (%(open)s::boolean IS NULL OR (closed_at IS NULL) = %(open)s)
     AND (%(opened_before)s::timestamptz IS NULL OR opened_at < %(opened_before)s)
 ORDER BY player_id, integration, round_id LIMIT %(limit)s
+
+-- name: player_events
+-- Every player's events, one player after the other.
+SELECT notification_id, originator_id, originator_version, topic, state
+FROM {schema}.events
+WHERE notification_id <= %(position)s AND starts_with(originator_id, 'player:')
+ORDER BY originator_id, originator_version
+
+-- name: balances_between
+SELECT player_id, currency, real, bonus, held FROM {schema}.balances
+WHERE player_id > %(after)s AND (%(until)s::text IS NULL OR player_id <= %(until)s)
+
+-- name: rounds_between
+SELECT
+    player_id, integration, round_id, currency, closed_at IS NULL,
+    bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals
+FROM {schema}.rounds
+WHERE player_id > %(after)s AND (%(until)s::text IS NULL OR player_id <= %(until)s)
+
+-- name: all_totals
+SELECT
+    hour, integration, game, currency,
+    bet_count, bets, bets_bonus, refund_count, refunds, win_count, wins, wins_bonus,
+    reversal_count, reversals, shortfalls
+FROM {schema}.totals
+
+-- name: unbalanced_events
+SELECT notification_id, currency, sum(amount) FROM {schema}.journal
+GROUP BY notification_id, currency HAVING sum(amount) <> 0
+ORDER BY notification_id, currency LIMIT 100
+
+-- name: unequal_hours
+-- Sums by hour that are not those of the journal.
+SELECT hour, account, currency
+FROM (
+    SELECT
+        date_trunc('hour', recorded_at) AS hour, account, currency,
+        coalesce(-sum(amount) FILTER (WHERE amount < 0), 0) AS debit,
+        coalesce(sum(amount) FILTER (WHERE amount > 0), 0) AS credit
+    FROM {schema}.journal GROUP BY 1, 2, 3
+) AS summed
+FULL JOIN {schema}.account_hours AS kept USING (hour, account, currency)
+WHERE (summed.debit, summed.credit) IS DISTINCT FROM (kept.debit::numeric, kept.credit::numeric)
+ORDER BY 1, 2, 3 LIMIT 100

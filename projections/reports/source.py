@@ -23,6 +23,7 @@ CATCH_UP_S: Final = 5.0
 
 _POLL_S: Final = 0.02
 _TRIES: Final = 100
+_FETCH: Final = 2_000
 _SETTINGS: Final = {
     "default_transaction_read_only": "on",
     "statement_timeout": "10min",
@@ -57,6 +58,16 @@ class Snapshot:
         async with self._connection.cursor(binary=True) as cursor:
             await cursor.execute(query(name, self._schema), parameters)
             return await cursor.fetchall()
+
+    async def stream(
+        self, name: str, parameters: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """The rows of a named statement one by one, however many there are."""
+        async with self._connection.cursor(name, binary=True) as cursor:
+            cursor.itersize = _FETCH
+            await cursor.execute(query(name, self._schema), parameters)
+            async for row in cursor:
+                yield row
 
     async def value(self, name: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """First column of the first row; None where there is none."""

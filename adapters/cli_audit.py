@@ -1,0 +1,93 @@
+"""`wallet-ledger audit`: hold what is kept against the events it was made from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from adapters.catching_up import catch_up
+from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option
+from adapters.database import database_in_use, one_line_errors
+from adapters.settings import Settings
+from ledger.codec import UnreadableEvent
+from ledger.schema import check
+from projections.audit import Finding, audit
+from projections.rebuild import RebuildBusy, compare
+from projections.registry import VIEW_NAMES
+from projections.reports.errors import ViewsBehind
+from projections.writes import BrokenView
+
+_SHOWN = 20
+
+
+@click.group("audit")
+def command() -> None:
+    """Compare what is kept with what the events say."""
+
+
+@command.command("views")
+@config_option
+@click.option("--quick", is_flag=True, help="Do not compare every row with a view made anew.")
+def views(*, settings: Settings, quick: bool) -> int:
+    """Compare every view with the events; the service may go on.
+
+    Balances and rounds of every player, totals, and the journal are folded by other code than that
+    of the views. Then every row is compared with a view made anew. Exits with 1 at any difference.
+    """
+    partitions = settings.database.partitions
+    with one_line_errors(), database_in_use(settings.database) as addresses:
+        try:
+            findings = asyncio.run(_audit(addresses.url, partitions, quick=quick))
+        except (ViewsBehind, RebuildBusy) as error:
+            raise CommandError(str(error)) from error
+        except (UnreadableEvent, BrokenView) as error:
+            click.echo(f"the events cannot be folded: {error}")
+            return DIFFERENCE
+    return _tell(findings)
+
+
+async def _audit(url: str, partitions: int, *, quick: bool) -> list[Finding]:
+    await check(url, partitions)
+    await catch_up(url, range(partitions))
+    findings: list[Finding] = []
+    with Progress(console=Console(stderr=True)) as bars:
+        for partition in range(partitions):
+            findings += await _fold(url, partition, bars)
+            for name in () if quick else VIEW_NAMES:
+                findings += await _compare(url, partition, name, bars)
+    return findings
+
+
+async def _fold(url: str, partition: int, bars: Progress) -> list[Finding]:
+    bar = bars.add_task(f"events of partition {partition}", total=None)
+
+    def show(done: int, total: int) -> None:
+        bars.update(bar, completed=done, total=total)
+
+    return await audit(url, partition, show)
+
+
+async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[Finding]:
+    bar = bars.add_task(f"{name} of partition {partition}", total=None)
+
+    def show(done: int, total: int) -> None:
+        bars.update(bar, completed=done, total=total)
+
+    differences = await compare(url, partition, name, show)
+    return [
+        Finding(name, partition, f"{each.table}: {each.kind} row {each.row}")
+        for each in differences
+    ]
+
+
+def _tell(findings: Sequence[Finding]) -> int:
+    for finding in findings[:_SHOWN]:
+        click.echo(f"{finding.view}, partition {finding.partition}: {finding.what}")
+    if len(findings) > _SHOWN:
+        click.echo(f"and {len(findings) - _SHOWN} more")
+    click.echo(f"{len(findings)} differences between the views and the events")
+    return DIFFERENCE if findings else DONE

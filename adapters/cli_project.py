@@ -1,0 +1,59 @@
+"""`wallet-ledger project`: keep the views up to date, apart from the service."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+
+import click
+import structlog
+import uvloop
+
+from adapters.command_line import config_option
+from adapters.database import Addresses, database_in_use, one_line_errors
+from adapters.metrics import Metrics
+from adapters.projecting import Projecting
+from adapters.settings import Settings
+from adapters.telemetry import configure_logging
+from ledger.schema import check
+from projections.runner import RunnerLimits
+
+log = structlog.get_logger(__name__)
+
+
+@click.command("project")
+@config_option
+def command(settings: Settings) -> None:
+    """Keep the views of every partition up to date until SIGTERM or Ctrl-C.
+
+    For a process of its own, with `projections.in_serve = false`. Several may run: each view is
+    moved by one of them, and another takes over where that one ends.
+    """
+    configure_logging()
+    with (
+        one_line_errors(),
+        database_in_use(settings.database) as addresses,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_project(settings, addresses))
+
+
+async def _project(settings: Settings, addresses: Addresses) -> None:
+    partitions = settings.database.partitions
+    await check(addresses.url, partitions)
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    projecting = Projecting(addresses.url, partitions, Metrics(), RunnerLimits())
+    embedded = addresses.embedded
+    work = [asyncio.create_task(projecting.run())]
+    if embedded is not None:
+        work.append(asyncio.create_task(embedded.watch()))
+    log.info("projecting", partitions=partitions)
+    await stopped.wait()
+    log.info("stopping")
+    for task in work:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

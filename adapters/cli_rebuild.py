@@ -1,0 +1,65 @@
+"""`wallet-ledger rebuild`: make a view anew from the whole log, to take the old one's place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from adapters.command_line import CommandError, config_option
+from adapters.database import database_in_use, one_line_errors
+from adapters.settings import Settings
+from ledger.codec import UnreadableEvent
+from ledger.schema import check
+from projections.rebuild import RebuildBusy, rebuild
+from projections.registry import VIEW_NAMES
+from projections.writes import BrokenView
+
+
+@click.command("rebuild")
+@config_option
+@click.argument("view", required=False, type=click.Choice(VIEW_NAMES))
+@click.option("--all", "all_views", is_flag=True, help="Every view, one after the other.")
+@click.option("--partition", type=click.IntRange(min=0), help="One partition only.")
+def command(
+    *, settings: Settings, view: str | None, all_views: bool, partition: int | None
+) -> None:
+    """Build VIEW anew beside the live one, then let it take its place; the service goes on.
+
+    A view that had stopped at an event moves again, if the event can be read now.
+    """
+    if (view is None) == (not all_views):
+        raise click.UsageError("name a view, or give --all")
+    names = VIEW_NAMES if view is None else (view,)
+    partitions = settings.database.partitions
+    if partition is not None and partition >= partitions:
+        raise click.UsageError(f"--partition: there are {partitions}, counted from 0")
+    wanted = range(partitions) if partition is None else (partition,)
+    with one_line_errors(), database_in_use(settings.database) as addresses:
+        try:
+            asyncio.run(_rebuild(addresses.url, partitions, wanted, names))
+        except RebuildBusy as error:
+            raise CommandError(str(error)) from error
+        except (UnreadableEvent, BrokenView) as error:
+            raise CommandError(f"the view stays as it was: {error}") from error
+
+
+async def _rebuild(url: str, partitions: int, wanted: Sequence[int], names: Sequence[str]) -> None:
+    await check(url, partitions)
+    for partition in wanted:
+        for name in names:
+            position = await _rebuild_one(url, partition, name)
+            click.echo(f"{name}, partition {partition}: rebuilt up to event {position}")
+
+
+async def _rebuild_one(url: str, partition: int, name: str) -> int:
+    with Progress(console=Console(stderr=True)) as bars:
+        bar = bars.add_task(f"{name}, partition {partition}", total=None)
+
+        def show(done: int, total: int) -> None:
+            bars.update(bar, completed=done, total=total)
+
+        return await rebuild(url, partition, name, show)
