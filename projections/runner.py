@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 class RunnerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How the runner goes about it. Times in seconds, sizes in events."""
 
-    batch_max: int = 5_000
+    batch_max: int = 10_000
     pause_s: float = 0.1
     """Between batches at the head: larger batches cost the ledger less."""
     turn_s: float = 0.5

@@ -78,10 +78,12 @@ async def test_rebuilding_under_traffic_neither_stops_nor_bends_the_view(
     async with running(database_url) as runner:
         await until(lambda: all_at(database_url, len(history.booked)))
         playing = asyncio.create_task(traffic())
-        for name in VIEW_NAMES * 2:
-            await rebuild(database_url, 0, name)
-        done.set()
-        await playing
+        try:
+            for name in VIEW_NAMES * 2:
+                await rebuild(database_url, 0, name)
+        finally:
+            done.set()
+            await playing
         await until(lambda: all_at(database_url, len(history.booked)))
         assert [writer.error for writer in runner.writers] == [None] * 5
     await check_views(database_url, len(history.booked))
@@ -135,6 +137,38 @@ async def test_a_rebuild_that_meets_poison_leaves_the_live_view_alone(
     with pytest.raises(Exception, match=r"bet_placed\.v2"):
         await rebuild(database_url, 0, "journal")
     assert contents(database_url) == before
+
+
+async def test_the_live_view_stands_still_while_its_successor_takes_over(
+    store: Store, database_url: str, admin_url: str
+):
+    """A batch written between the last look and the swap would vanish with the old tables."""
+    history = History(7)
+    history.play(60)
+    await history.append(store)
+    held: list[bool] = []
+
+    def look(done: int, head: int) -> None:
+        with psycopg.connect(admin_url) as connection:
+            if not held:  # so that there is something left to do during the swap
+                connection.execute(
+                    """INSERT INTO ledger_p00.events
+                        (originator_id, originator_version, topic, state)
+                    SELECT 'player:p9', 1, topic, state FROM ledger_p00.events
+                    WHERE topic = 'wallet_opened.v1' LIMIT 1"""
+                )
+            connection.commit()
+            try:
+                connection.execute(
+                    "SELECT FROM ledger_p00.projections WHERE view = 'totals' FOR UPDATE NOWAIT"
+                )
+            except psycopg.errors.LockNotAvailable:
+                held.append(True)
+            else:
+                held.append(False)
+
+    assert await rebuild(database_url, 0, "totals", look) == len(history.booked) + 1
+    assert held == [False, True]
 
 
 async def test_one_rebuild_of_a_view_at_a_time(store: Store, database_url: str):

@@ -260,9 +260,10 @@ async def test_a_poison_event_stops_the_views_that_cannot_take_it_and_no_other(
     history.play(30)
     await history.append(store)
     head = before + 1 + len(history.booked) - (before - 1)
-    async with running(database_url):
+    async with running(database_url) as runner:
         await until(lambda: set(positions(database_url).values()) <= {head, before})
         await asyncio.sleep(0.2)
+        assert {writer.view.name for writer in runner.writers if writer.stopped} == stops
     found = await statuses(database_url)
     for name, status in found.items():
         assert status.head == head
