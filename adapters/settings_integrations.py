@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import TypedDict
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from dataclasses import fields
 
-from adapters.keys import RSA_BITS_MIN, PublicKey, Secret, SigningKey
-from adapters.settings import (
-    BetBrothers,
-    FizzyBubbly,
-    Gpas,
-    Integration,
-    Marbles,
-    Protocol,
-    ReplayBalance,
-)
-from adapters.settings_reader import Network, Section, SettingsError
+from adapters.providers.protocol import Provider
+from adapters.providers.registry import PROVIDERS
+from adapters.settings import CommonSettings, IntegrationSettings
+from adapters.settings_reader import Section, SettingsError
 from ledger.commands import Policy
 
 RESERVED_NAMES = frozenset({"api", "console", "health", "metrics", "operator"})
@@ -35,43 +27,40 @@ COMMON_KEYS = (
 )
 """Keys of every integration."""
 
-PROTOCOL_KEYS: Mapping[Protocol, tuple[str, ...]] = {
-    "betbrothers": ("secrets",),
-    "marbles": ("public_keys", "signing_key"),
-    "gpas": ("parent_system_id", "secrets", "replay"),
-    "fizzybubbly": ("public_key", "secrets", "base_url"),
+
+def protocol_keys(provider: type[Provider]) -> tuple[str, ...]:
+    """Keys that a protocol adds; under another protocol they are unknown."""
+    common = {field.name for field in fields(IntegrationSettings)}
+    return tuple(field.name for field in fields(provider.SETTINGS) if field.name not in common)
+
+
+PROTOCOL_KEYS: Mapping[str, tuple[str, ...]] = {
+    name: protocol_keys(provider) for name, provider in PROVIDERS.items()
 }
-"""Keys that a protocol adds; under another protocol they are unknown."""
+"""The same by protocol."""
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _SESSION_TTL_MAX_S = 366 * 86_400
 
 
-class _Common(TypedDict):
-    name: str
-    policy: Policy
-    replay_balance: ReplayBalance
-    allow_ips: tuple[Network, ...]
-
-
-def read_integrations(root: Section) -> dict[str, Integration]:
+def read_integrations(root: Section) -> dict[str, IntegrationSettings]:
     """Every integration by its name. Raises `SettingsError`."""
     return {name: _integration(name, section) for name, section in root.named("integrations", None)}
 
 
-def _integration(name: str, section: Section) -> Integration:
+def _integration(name: str, section: Section) -> IntegrationSettings:
     if not _NAME.fullmatch(name) or name in RESERVED_NAMES:
         reserved = ", ".join(sorted(RESERVED_NAMES))
         raise SettingsError(
             f"{section.path}: not a name for an integration: a-z, 0-9, _ and - only,"
             f" and none of {reserved}"
         )
-    protocol = section.choice("protocol", tuple(PROTOCOL_KEYS))
-    section.allow((*COMMON_KEYS, *PROTOCOL_KEYS[protocol]))
-    return _READERS[protocol](section, _common(name, section))
+    provider = PROVIDERS[section.choice("protocol", tuple(PROVIDERS))]
+    section.allow((*COMMON_KEYS, *protocol_keys(provider)))
+    return provider.read_settings(section, _common(name, section))
 
 
-def _common(name: str, section: Section) -> _Common:
+def _common(name: str, section: Section) -> CommonSettings:
     return {
         "name": name,
         "policy": _policy(section),
@@ -95,61 +84,3 @@ def _policy(section: Section) -> Policy:
             "stake_order", ("real_first", "bonus_first"), default.stake_order
         ),
     )
-
-
-def _betbrothers(section: Section, common: _Common) -> BetBrothers:
-    return BetBrothers(**common, secrets=section.live("secrets", Secret))
-
-
-def _marbles(section: Section, common: _Common) -> Marbles:
-    public_keys = section.live("public_keys", PublicKey)
-    for key in public_keys:
-        if key.key.key_size < RSA_BITS_MIN:
-            section.source.warn(
-                f"{section.name('public_keys')}: key {key.id} has {key.key.key_size} bits only:"
-                f" ask the provider for {RSA_BITS_MIN}"
-            )
-    signing_key = section.key("signing_key", SigningKey)
-    return Marbles(**common, public_keys=public_keys, signing_key=signing_key)
-
-
-def _gpas(section: Section, common: _Common) -> Gpas:
-    return Gpas(
-        **common,
-        parent_system_id=section.text("parent_system_id"),
-        secrets=section.live("secrets", Secret),
-        replay=section.choice("replay", ("success", "error"), "success"),
-    )
-
-
-def _fizzybubbly(section: Section, common: _Common) -> FizzyBubbly:
-    return FizzyBubbly(
-        **common,
-        public_key=section.secret("public_key"),
-        secrets=section.live("secrets", Secret),
-        base_url=_base_url(section),
-    )
-
-
-def _base_url(section: Section) -> str:
-    text = section.text("base_url")
-    try:
-        url = urlsplit(text)
-        usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.username is None
-    except ValueError:
-        usable = False
-        url = urlsplit("")
-    if not usable or url.query or url.fragment:
-        raise SettingsError(
-            f"{section.name('base_url')}: expected an absolute http or https URL"
-            " without user, query or fragment"
-        )
-    return text.rstrip("/")
-
-
-_READERS: Mapping[Protocol, Callable[[Section, _Common], Integration]] = {
-    "betbrothers": _betbrothers,
-    "marbles": _marbles,
-    "gpas": _gpas,
-    "fizzybubbly": _fizzybubbly,
-}

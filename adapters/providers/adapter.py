@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from adapters.providers.protocol import Call, RefusedCall
@@ -31,6 +31,10 @@ class Adapter(Generic[SettingsT]):
         self.settings = settings
         self.ledger = ledger
         self.currencies = currencies
+
+    def keys_of(self, transaction_id: str) -> Sequence[str]:
+        """The id itself, where it is unique over all operations."""
+        return (transaction_id,)
 
     async def execute(self, command: Command) -> Accepted:
         """Execute the command. Raises `RefusedCall` with the ledger's refusal."""

@@ -11,11 +11,13 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
+from adapters.keys import Secret
 from adapters.providers.adapter import Adapter, booked
 from adapters.providers.payload import Fields, parse_object
 from adapters.providers.protocol import Call, Reply, Route
 from adapters.providers.signatures import verify_hex
-from adapters.settings import BetBrothers
+from adapters.settings import BetBrothers, CommonSettings, IntegrationSettings
+from adapters.settings_reader import Section
 from ledger.commands import CreditWin, MoneyCommand, PlaceBet, ReadBalance, RefundBet, ReverseWin
 from ledger.money import MalformedAmount, from_subunits, to_subunits
 from ledger.refusals import Refusal, Refused
@@ -51,15 +53,16 @@ BET_ERRORS: Final[Mapping[Refusal, int]] = {
 """Where a bet's code is another: 408 is "bet rejected"."""
 
 
-def keys_of(transaction_id: str) -> tuple[str, ...]:
-    """Every idempotency key that may bear the provider's id."""
-    return tuple(f"{action}:{transaction_id}" for action in _COMMANDS)
-
-
 class BetBrothersProvider(Adapter[BetBrothers]):
     """An integration of The Bet Brothers."""
 
+    SETTINGS: ClassVar[type[IntegrationSettings]] = BetBrothers
     TOKEN_FIELDS: ClassVar[Sequence[str]] = ("session_token",)
+
+    @classmethod
+    def read_settings(cls, section: Section, common: CommonSettings) -> BetBrothers:
+        """The secrets. Raises `SettingsError`."""
+        return BetBrothers(**common, secrets=section.live("secrets", Secret))
 
     def routes(self) -> Sequence[Route]:
         """The one URL there is."""
@@ -69,6 +72,10 @@ class BetBrothersProvider(Adapter[BetBrothers]):
         """Check X-REQUEST-SIGN over the raw body. Raises `RefusedCall`."""
         presented = call.headers.get("X-REQUEST-SIGN")
         call.key_id = verify_hex(self.settings.secrets, presented, call.body)
+
+    def keys_of(self, transaction_id: str) -> Sequence[str]:
+        """One an action: the vendor uses an id for several."""
+        return tuple(f"{action}:{transaction_id}" for action in _COMMANDS)
 
     def refuse(self, call: Call, refused: Refused) -> Reply:
         """Code and message; the code is the HTTP status."""

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal
 from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
 
 import orjson
 
+from adapters.keys import Secret
 from adapters.providers.adapter import Adapter, booked
 from adapters.providers.payload import Fields, parse_object
 from adapters.providers.protocol import Call, RefusedCall, Reply, Route
 from adapters.providers.signatures import same_text, string_to_sign, verify_hex
-from adapters.settings import FizzyBubbly
+from adapters.settings import CommonSettings, FizzyBubbly, IntegrationSettings
+from adapters.settings_reader import Section, SettingsError
 from ledger.commands import CreditWin, MoneyCommand, PlaceBet, ReadBalance, RefundBet
 from ledger.money import MalformedAmount, floor_decimal_string, from_decimal
 from ledger.refusals import Refusal, Refused
@@ -58,15 +61,21 @@ PARTS_MISMATCH: Final = "amount_parts_mismatch"
 _ADDITION: Final = Context(prec=80, traps=[])
 
 
-def keys_of(transaction_id: str) -> tuple[str, ...]:
-    """Every idempotency key that may bear the provider's id: it is unique over all operations."""
-    return (transaction_id,)
-
-
 class FizzyBubblyProvider(Adapter[FizzyBubbly]):
     """An integration of Fizzy Bubbly."""
 
+    SETTINGS: ClassVar[type[IntegrationSettings]] = FizzyBubbly
     TOKEN_FIELDS: ClassVar[Sequence[str]] = ("sessionId",)
+
+    @classmethod
+    def read_settings(cls, section: Section, common: CommonSettings) -> FizzyBubbly:
+        """API key, secrets, and the URL that is signed. Raises `SettingsError`."""
+        return FizzyBubbly(
+            **common,
+            public_key=section.secret("public_key"),
+            secrets=section.live("secrets", Secret),
+            base_url=_base_url(section),
+        )
 
     def routes(self) -> Sequence[Route]:
         """The four calls."""
@@ -191,6 +200,22 @@ class FizzyBubblyProvider(Adapter[FizzyBubbly]):
     def _success(self, currency: str, balance: int) -> Reply:
         shown = orjson.Fragment(floor_decimal_string(balance, self.unit(currency)))
         return Reply(200, orjson.dumps({"balance": shown, "currency": currency}))
+
+
+def _base_url(section: Section) -> str:
+    text = section.text("base_url")
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.username is None
+    except ValueError:
+        usable = False
+        url = urlsplit("")
+    if not usable or url.query or url.fragment:
+        raise SettingsError(
+            f"{section.name('base_url')}: expected an absolute http or https URL"
+            " without user, query or fragment"
+        )
+    return text.rstrip("/")
 
 
 def _read(call: Call) -> Fields:

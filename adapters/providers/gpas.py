@@ -14,11 +14,13 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from adapters.keys import Secret
 from adapters.providers.adapter import Adapter, booked
 from adapters.providers.payload import Fields, malformed, parse_object
 from adapters.providers.protocol import Call, RefusedCall, Reply, Route
 from adapters.providers.signatures import same_text, verify_sha1
-from adapters.settings import Gpas
+from adapters.settings import CommonSettings, Gpas, IntegrationSettings
+from adapters.settings_reader import Section
 from ledger.commands import (
     CloseSession,
     CreditWin,
@@ -75,15 +77,21 @@ _MOVEMENTS: Final = "/movements/"
 _TYPE_CODES: Final = {"debit": "GAME_DEBIT", "credit": "GAME_CREDIT"}
 
 
-def keys_of(transaction_id: str) -> tuple[str, ...]:
-    """Every idempotency key that may bear the provider's id: it is unique over all operations."""
-    return (transaction_id,)
-
-
 class GpasProvider(Adapter[Gpas]):
     """An integration of GPAS."""
 
+    SETTINGS: ClassVar[type[IntegrationSettings]] = Gpas
     TOKEN_FIELDS: ClassVar[Sequence[str]] = ("walletSessionId", "id")
+
+    @classmethod
+    def read_settings(cls, section: Section, common: CommonSettings) -> Gpas:
+        """Parent system, secrets and the switch for replays. Raises `SettingsError`."""
+        return Gpas(
+            **common,
+            parent_system_id=section.text("parent_system_id"),
+            secrets=section.live("secrets", Secret),
+            replay=section.choice("replay", ("success", "error"), "success"),
+        )
 
     def routes(self) -> Sequence[Route]:
         """The calls; the vendor's page names two paths for the balance."""

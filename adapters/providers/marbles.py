@@ -11,11 +11,13 @@ from typing import Any, ClassVar, Final
 
 import orjson
 
+from adapters.keys import RSA_BITS_MIN, PublicKey, SigningKey
 from adapters.providers.adapter import Adapter, booked
 from adapters.providers.payload import Fields, malformed, parse_object
 from adapters.providers.protocol import Call, RefusedCall, Reply, Route
 from adapters.providers.signatures import sign_rsa, verify_rsa
-from adapters.settings import Marbles
+from adapters.settings import CommonSettings, IntegrationSettings, Marbles
+from adapters.settings_reader import Section
 from ledger.commands import CreditWin, MoneyCommand, PlaceBet, ReadBalance, ReadPlayer, RefundBet
 from ledger.events import RefundTombstoned
 from ledger.money import LEDGER_DIGITS, MalformedAmount, from_fixed, to_fixed
@@ -62,11 +64,6 @@ FREE_BET_WITH_STAKE: Final = "amount: must be 0 where isFree is true"
 """Detail of the one malformed call that has a status of its own, BONUS_ERROR."""
 
 
-def keys_of(transaction_id: str) -> tuple[str, ...]:
-    """Every idempotency key that may bear the provider's id: it is unique over all operations."""
-    return (transaction_id,)
-
-
 class MarblesProvider(Adapter[Marbles]):
     """An integration of 155.io.
 
@@ -74,7 +71,21 @@ class MarblesProvider(Adapter[Marbles]):
     any error would be tried again for ever. The ledger's tombstone keeps the bet from coming later.
     """
 
+    SETTINGS: ClassVar[type[IntegrationSettings]] = Marbles
     TOKEN_FIELDS: ClassVar[Sequence[str]] = ("clientSessionId",)
+
+    @classmethod
+    def read_settings(cls, section: Section, common: CommonSettings) -> Marbles:
+        """155's public keys and our signing key. Raises `SettingsError`."""
+        public_keys = section.live("public_keys", PublicKey)
+        for key in public_keys:
+            if key.key.key_size < RSA_BITS_MIN:
+                section.source.warn(
+                    f"{section.name('public_keys')}: key {key.id} has {key.key.key_size} bits only:"
+                    f" ask the provider for {RSA_BITS_MIN}"
+                )
+        signing_key = section.key("signing_key", SigningKey)
+        return Marbles(**common, public_keys=public_keys, signing_key=signing_key)
 
     def routes(self) -> Sequence[Route]:
         """The four calls."""

@@ -9,9 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from adapters.settings import CommonSettings, IntegrationSettings
+from adapters.settings_reader import Section
+from ledger.money import Currency
 from ledger.refusals import Refusal, Refused
+
+if TYPE_CHECKING:
+    from ledger.service import Ledger
 
 
 class RefusedCall(Exception):
@@ -81,11 +87,23 @@ class Route:
 class Provider(Protocol):
     """A provider's protocol, made for one integration with its settings and the ledger."""
 
+    SETTINGS: ClassVar[type[IntegrationSettings]]
+    """Its fields beyond those that all have are the protocol's own keys of the configuration."""
+
     TOKEN_FIELDS: ClassVar[Sequence[str]]
     """JSON fields and query parameters whose values are session tokens.
 
     Blotted out in the call journal.
     """
+
+    def __init__(
+        self, name: str, settings: Any, ledger: Ledger, currencies: Mapping[str, Currency]
+    ) -> None: ...
+
+    @classmethod
+    def read_settings(cls, section: Section, common: CommonSettings) -> IntegrationSettings:
+        """Read the protocol's own keys of an integration. Raises `SettingsError`."""
+        ...
 
     def routes(self) -> Sequence[Route]:
         """Every call that the protocol knows."""
@@ -96,6 +114,10 @@ class Provider(Protocol):
 
         Raises `RefusedCall`.
         """
+        ...
+
+    def keys_of(self, transaction_id: str) -> Sequence[str]:
+        """Every idempotency key under which the provider's id may have been booked."""
         ...
 
     def refuse(self, call: Call, refused: Refused) -> Reply:

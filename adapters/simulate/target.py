@@ -12,6 +12,9 @@ from adapters.simulate.wire.fizzybubbly import FizzyBubbly
 from adapters.simulate.wire.gpas import Gpas
 from adapters.simulate.wire.marbles import Marbles
 
+_Spoken = configured.BetBrothers | configured.Marbles | configured.Gpas | configured.FizzyBubbly
+"""Integrations of another protocol are left out: the simulator knows none to play them by."""
+
 
 class NoTarget(Exception):
     """The configuration does not say enough to play; the message is one line."""
@@ -32,7 +35,7 @@ def target(settings: configured.Settings, *, url: str | None, all_protocols: boo
     wires = tuple(
         _wire(one, settings.demo)
         for one in settings.integrations.values()
-        if all_protocols or isinstance(one, configured.BetBrothers)
+        if isinstance(one, _Spoken if all_protocols else configured.BetBrothers)
     )
     if not wires:
         raise NoTarget("the configuration has no integration to play (betbrothers, or use --all)")
@@ -50,7 +53,7 @@ def target(settings: configured.Settings, *, url: str | None, all_protocols: boo
     )
 
 
-def _wire(one: configured.Integration, demo: configured.Demo | None) -> Wire:
+def _wire(one: _Spoken, demo: configured.Demo | None) -> Wire:
     match one:
         case configured.BetBrothers():
             switches = _switches(one, ids_per_operation=True, wins_name_bets=False)
@@ -80,7 +83,7 @@ def _wire(one: configured.Integration, demo: configured.Demo | None) -> Wire:
 
 
 def _switches(
-    one: configured.Integration, *, ids_per_operation: bool = False, wins_name_bets: bool = True
+    one: _Spoken, *, ids_per_operation: bool = False, wins_name_bets: bool = True
 ) -> Switches:
     return Switches(
         name=one.name,

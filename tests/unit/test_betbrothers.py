@@ -12,7 +12,6 @@ from adapters.providers.betbrothers import (
     BET_ERRORS,
     ERRORS,
     BetBrothersProvider,
-    keys_of,
 )
 from adapters.providers.protocol import Call, Reply
 from adapters.providers.signatures import hmac_sha256
@@ -154,7 +153,7 @@ async def test_an_action_that_shares_its_transaction_id_gets_a_key_of_its_own(
     assert (command.key, command.transaction_id) == (f"{action}:t-1", "t-1")
     assert getattr(command, "original_key", None) == original
     assert getattr(command, "amount", None) == 1250 * CENT
-    assert f"{action}:t-1" in keys_of("t-1")
+    assert f"{action}:t-1" in provider().keys_of("t-1")
 
 
 async def test_a_win_must_say_whether_it_closes_the_round() -> None:

@@ -11,12 +11,12 @@ import click
 import pytest
 
 from adapters import cli
-from adapters.app import PROVIDERS
 from adapters.command_line import DIFFERENCE, DONE, INTERRUPTED, WRONG
 from adapters.metrics import Metrics
 from adapters.operator.problems import PROBLEMS, REFUSALS
 from adapters.operator.routes import ROUTES
 from adapters.providers import betbrothers, fizzybubbly, gateway, gpas, marbles
+from adapters.providers.registry import PROVIDERS
 from adapters.settings import Database, IntegrationSettings, Limits, Server
 from adapters.settings_file import KEYS, load
 from adapters.settings_integrations import COMMON_KEYS, PROTOCOL_KEYS

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from adapters.keys import Secret
-from adapters.providers.gpas import ERRORS, GpasProvider, keys_of
+from adapters.providers.gpas import ERRORS, GpasProvider
 from adapters.providers.protocol import Call, Reply
 from adapters.providers.signatures import sha1_suffixed
 from adapters.settings import Gpas
@@ -223,7 +223,7 @@ async def test_a_rollback_reverses_what_the_query_names() -> None:
     assert isinstance(command, RollbackMovement)
     assert (command.key, command.original_key) == ("t-3", "t-1")
     assert (command.player_id, command.currency, command.amount) == (PLAYER, "EUR", None)
-    assert command.key in keys_of("t-3")
+    assert command.key in provider().keys_of("t-3")
 
 
 @pytest.mark.parametrize(

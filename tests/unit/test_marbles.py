@@ -16,7 +16,6 @@ from adapters.providers.marbles import (
     HTTP_STATUSES,
     STATUSES,
     MarblesProvider,
-    keys_of,
 )
 from adapters.providers.protocol import Call, Reply
 from adapters.providers.signatures import sign_rsa, verify_rsa
@@ -168,7 +167,7 @@ async def test_a_rollback_takes_its_money_from_the_bet() -> None:
     (command,) = ledger.commands
     assert isinstance(command, RefundBet)
     assert (command.amount, command.currency, command.original_key) == (None, None, "t-1")
-    assert command.key in keys_of("t-3")
+    assert command.key in provider().keys_of("t-3")
     assert (status, reply["currency"], reply["balance"]) == (200, "JPY", 500_000)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from importlib import import_module
 from typing import Any
 
 import pytest
 
-from adapters.operator.ports import key_names
+from adapters.providers.registry import PROVIDERS
 from ledger.commands import Policy, RefundBet
 from tests.unit.operator_fakes import SLOTS, MemoryJournal, MemoryLedger, running
 
@@ -155,15 +154,10 @@ async def test_an_id_that_nothing_bears_is_not_found(path):
     assert (answer.status, answer.code) == (404, "not_found")
 
 
-@pytest.mark.parametrize("protocol", ["betbrothers", "marbles", "gpas", "fizzybubbly"])
+@pytest.mark.parametrize("protocol", PROVIDERS)
 def test_every_protocol_names_its_keys(protocol):
     """A transaction is looked up by the provider's own id, whatever the adapter made of it."""
-    module = import_module(f"adapters.providers.{protocol}")
-    (adapter,) = (
-        kind
-        for kind in vars(module).values()
-        if isinstance(kind, type) and kind.__module__ == module.__name__ and hasattr(kind, "verify")
-    )
-    keys = key_names(object.__new__(adapter))("t1")
+    provider = PROVIDERS[protocol]
+    keys = provider.keys_of(object.__new__(provider), "t1")
     assert keys
     assert all(key.endswith("t1") for key in keys)

@@ -106,7 +106,7 @@ def test_fizzybubbly_signs_method_uri_and_digest() -> None:
 def test_marbles_signs_with_the_key_whose_public_half_the_server_holds() -> None:
     """155's key signs; the server's configuration has the public half."""
     signed = WIRES["marbles"].signed(Request("POST", "/marbles/win", {}, b'{"a":1}'))
-    public = DEMO.integrations["marbles"].public_keys[0].key  # type: ignore[union-attr]
+    public = DEMO.integrations["marbles"].public_keys[0].key  # type: ignore[attr-defined]
     signature = b64decode(signed.headers["X-Marbles-Signature"])
     public.verify(signature, signed.body, PKCS1v15(), SHA256())
 
