@@ -12,7 +12,7 @@ from tests.bench.databases import Postgres, running_postgres
 from tests.bench.measures import Figure, Sample, Scenario, measured, medians
 from tests.bench.options import Options, parse
 from tests.bench.plan import Plan
-from tests.bench.processes import ROOT, BenchmarkError, machine, stopped_by_signals
+from tests.bench.processes import ROOT, BenchmarkError, Interrupted, machine, stopped_by_signals
 
 WARM_UP_S = 1.0
 RESULTS = ROOT / "var" / "bench"
@@ -91,8 +91,8 @@ def main() -> int:
     except BenchmarkError as problem:
         say(f"benchmark failed: {problem}")
         return 1
-    except KeyboardInterrupt:
-        say("interrupted; everything that was started is stopped")
+    except Interrupted as signal:
+        say(f"ended by {signal}; everything that was started is stopped")
         return 130
     return 0
 

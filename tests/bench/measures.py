@@ -35,13 +35,17 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A single figure of a run, with what it should reach where there is an aim."""
+    """A single figure of a run, with what it should reach where there is an aim.
+
+    `disturbed`: other work on the machine took part, so that a miss proves nothing.
+    """
 
     name: str
     value: float
     unit: str
     aim: str = ""
     met: bool | None = None
+    disturbed: bool = False
 
 
 class Scenario(Protocol):

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from tests.bench.bare_sql import BareSql, prepare_bare_sql
 from tests.bench.databases import Postgres
 from tests.bench.history import History
-from tests.bench.measures import Figure, Sample, Scenario, find
+from tests.bench.measures import Figure, Sample, Scenario, disturbed, find
 from tests.bench.options import Options
 from tests.bench.over_http import SIDE_LEVELS, library_server, null_server, signed_server
 from tests.bench.provision import take_seats
@@ -112,12 +112,13 @@ class Plan:
         return [measured, rounds(service, seats, SIDE_LEVELS, name=name)]
 
     def _slow_figures(self, middle: Sequence[Sample]) -> list[Figure]:
-        best = max(
-            _per_second(find(middle, f"{_bets_name(shape)}, 2 ms commits", SIDE_LEVEL))
-            for shape in self._options.shapes
-        )
+        names = [f"{_bets_name(shape)}, 2 ms commits" for shape in self._options.shapes]
+        found = [find(middle, name, SIDE_LEVEL) for name in names]
+        best = max((sample for sample in found if sample), key=lambda sample: sample.per_second)
+        met = best.per_second >= SLOW_AIM
         aim = f">= {SLOW_AIM:,}"
-        return [Figure("bets at 64, 2 ms commits", best, "/s", aim, best >= SLOW_AIM)]
+        name = "bets at 64, 2 ms commits"
+        return [Figure(name, best.per_second, "/s", aim, met, disturbed(best))]
 
 
 def _bets_name(shape: Shape) -> str:

@@ -15,6 +15,7 @@ import psutil  # type: ignore[import-untyped]
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -22,14 +23,23 @@ class BenchmarkError(Exception):
     """The run cannot give a figure that may be trusted."""
 
 
+class Interrupted(BaseException):
+    """A signal told the run to end; the message is its name."""
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that everything that was started is stopped."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """SIGTERM and SIGHUP end the block as Ctrl-C does: what was started is stopped."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise Interrupted(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, interrupt) for number in ENDING_SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def free_port() -> int:

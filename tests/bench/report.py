@@ -35,9 +35,8 @@ def measurements(samples: Sequence[Sample]) -> str:
 
 def single_figures(figures: Sequence[Figure]) -> str:
     """One row for each figure, with its aim and whether it was met."""
-    verdicts = {True: "met", False: "MISSED", None: ""}
     rows = [
-        [figure.name, f"{_number(figure.value)} {figure.unit}", figure.aim, verdicts[figure.met]]
+        [figure.name, f"{_number(figure.value)} {figure.unit}", figure.aim, _verdict(figure)]
         for figure in figures
     ]
     return _markdown(["figure", "value", "aim", ""], rows, text_columns=(0, 2, 3))
@@ -74,6 +73,11 @@ def write_json(
         "samples": [asdict(sample) for sample in samples],
     }
     file.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _verdict(figure: Figure) -> str:
+    verdict = {True: "met", False: "MISSED", None: ""}[figure.met]
+    return f"{verdict} (!)".strip() if figure.disturbed else verdict
 
 
 def _row(sample: Sample, samples: Sequence[Sample]) -> list[str]:
