@@ -16,7 +16,7 @@ from adapters.journal import Journal
 from adapters.metrics import CONTENT_TYPE, Metrics
 from adapters.operator.problems import problem
 from adapters.operator.views import DatabaseViews
-from adapters.projecting import IN_SERVE, Projecting
+from adapters.projecting import Projecting
 from adapters.providers.gateway import Gateway
 from adapters.providers.registry import PROVIDERS
 from adapters.settings import Settings
@@ -66,8 +66,7 @@ def create_app(
         for route in gateway.routes():
             app.add_routes([route])
             app[PROVIDER_CALLS][route.method, route.path] = route.handler
-    in_serve = IN_SERVE if settings.projections.in_serve else None
-    app[PROJECTING] = Projecting(url, settings.database.partitions, metrics, in_serve)
+    app[PROJECTING] = Projecting(url, settings.database.partitions, metrics, None)
     operator.setup(app, ledger, settings, providers, journal, views=DatabaseViews(url, settings))
     app.add_routes(
         [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import suppress
 
 import click
 import structlog
 import uvloop
 
+from adapters.children import stop_signals
 from adapters.command_line import config_option
 from adapters.database import Addresses, database_in_use, one_line_errors
 from adapters.metrics import Metrics
@@ -42,9 +42,7 @@ def command(settings: Settings) -> None:
 async def _project(settings: Settings, addresses: Addresses) -> None:
     partitions = settings.database.partitions
     await check(addresses.url, partitions)
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stopped = stop_signals()
     projecting = Projecting(addresses.url, partitions, Metrics(), RunnerLimits())
     embedded = addresses.embedded
     work = [asyncio.create_task(projecting.run())]

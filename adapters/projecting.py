@@ -8,11 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
+import uvloop
 
+from adapters.children import stop_signals, stop_without
 from adapters.metrics import Metrics
+from adapters.settings_file import load
+from adapters.telemetry import configure_logging
 from ledger.endpoints import StoreUnavailable
 from projections.runner import Runner, RunnerLimits
 from projections.status import StatusReader, ViewStatus
@@ -22,11 +27,29 @@ log = structlog.get_logger(__name__)
 LAG_MAX_S: Final = 10.0
 """A view whose oldest missing event is older than this is called behind."""
 
-IN_SERVE: Final = RunnerLimits(batch_max=500)
-"""Small batches: a provider's call must not wait while a large one is folded."""
-
 _WATCH_S: Final = 1.0
 _AGAIN_S: Final = 5.0
+
+
+def project_as_child(file: Path | None, url: str, parent: int) -> None:
+    """Run the views in a process of the service's; ends when the service is gone."""
+    settings = load(file)
+    configure_logging()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_project_under(parent, url, settings.database.partitions))
+
+
+async def _project_under(parent: int, url: str, partitions: int) -> None:
+    stopped = stop_signals()
+    projecting = Projecting(url, partitions, Metrics(), RunnerLimits())
+    tasks = [
+        asyncio.create_task(stop_without(parent, stopped)),
+        asyncio.create_task(projecting.run()),
+    ]
+    await stopped.wait()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Projecting:

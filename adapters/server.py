@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import multiprocessing
-import os
-import signal
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from multiprocessing.context import SpawnProcess
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +21,13 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.app import LEDGER, LedgerMetrics, create_app, past_the_router
+from adapters.children import Children, stop_signals, stop_without
 from adapters.command_line import CommandError, complain
 from adapters.database import Addresses, database_in_use, one_line_errors
 from adapters.demo import demonstrate
 from adapters.metrics import Metrics, worker_died
 from adapters.operator.problems import problem
+from adapters.projecting import project_as_child
 from adapters.settings import Settings
 from adapters.settings_file import load
 from adapters.telemetry import configure_logging
@@ -49,8 +47,6 @@ _CONNECTION: Final[dict[str, Any]] = {
 }
 _SHUTDOWN_S: Final = 10.0
 _BACKLOG: Final = 1024
-_RESTART_PAUSE_S: Final = 0.5
-_PARENT_TICK_S: Final = 0.5
 _COLLECT_AFTER: Final = 50_000
 
 
@@ -93,7 +89,21 @@ def _work(settings: Settings, addresses: Addresses) -> None:
     """Serve in this process, and watch over the embedded database if there is one."""
     sock = _listen(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve_one(settings, addresses, sock))
+        runner.run(_work_alone(settings, addresses, sock))
+
+
+async def _work_alone(settings: Settings, addresses: Addresses, sock: socket.socket) -> None:
+    children = Children(worker_died)
+    if settings.projections.in_serve:
+        children.add(project_as_child, settings.file, addresses.url)
+    helpers = [asyncio.create_task(children.keep())]
+    if addresses.embedded is not None:
+        helpers.append(asyncio.create_task(addresses.embedded.watch()))
+    await _serve_one(settings, addresses.url, sock, stop_signals(), announce=True)
+    helpers[0].cancel()
+    await children.stop(_SHUTDOWN_S)
+    for helper in helpers:
+        helper.cancel()
 
 
 def _work_as_child(file: Path | None, url: str, parent: int) -> None:
@@ -101,29 +111,29 @@ def _work_as_child(file: Path | None, url: str, parent: int) -> None:
     settings = load(file)
     sock = _listen(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve_one(settings, Addresses(url, url), sock, parent))
+        runner.run(_work_under(parent, settings, url, sock))
+
+
+async def _work_under(parent: int, settings: Settings, url: str, sock: socket.socket) -> None:
+    stopped = stop_signals()
+    helper = asyncio.create_task(stop_without(parent, stopped))
+    await _serve_one(settings, url, sock, stopped, announce=False)
+    helper.cancel()
 
 
 async def _serve_one(
-    settings: Settings, addresses: Addresses, sock: socket.socket, parent: int | None = None
+    settings: Settings, url: str, sock: socket.socket, stopped: asyncio.Event, *, announce: bool
 ) -> None:
     # Set here: the command line's own one-line errors come before this.
     writer = configure_logging()
-    stopped = _stop_signals()
-    app = create_app(settings, addresses.url, writer, Metrics())
+    app = create_app(settings, url, writer, Metrics())
     async with _listening(app, settings, sock):
-        embedded = addresses.embedded
-        helpers = [asyncio.create_task(embedded.watch())] if embedded else []
-        if parent is not None:
-            helpers.append(asyncio.create_task(_stop_without(parent, stopped)))
-        else:
+        if announce:
             await _announce(app[LEDGER], settings)
         _tune_collector()
         await stopped.wait()
         log.info("stopping")
         sock.close()
-        for helper in helpers:
-            helper.cancel()
 
 
 def _tune_collector() -> None:
@@ -207,21 +217,6 @@ def _listen(settings: Settings, *, shared: bool = True) -> socket.socket:
     return sock
 
 
-def _stop_signals() -> asyncio.Event:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    return stopped
-
-
-async def _stop_without(parent: int, stopped: asyncio.Event) -> None:
-    """A worker must not outlive its supervisor."""
-    while os.getppid() == parent:  # noqa: ASYNC110 - the system tells nobody
-        await asyncio.sleep(_PARENT_TICK_S)
-    stopped.set()
-
-
 async def _announce(ledger: Ledger, settings: Settings) -> None:
     """Say where the service is; for a demonstration, with players and an example that works."""
     log.info("serving", host=settings.server.host, port=settings.server.port)
@@ -242,29 +237,19 @@ def _supervise(settings: Settings, addresses: Addresses) -> None:
 async def _keep_workers(settings: Settings, addresses: Addresses) -> None:
     url, embedded = addresses.url, addresses.embedded
     configure_logging()
-    stopped = _stop_signals()
-    spawn = multiprocessing.get_context("spawn")
-
-    def start() -> SpawnProcess:
-        worker = spawn.Process(target=_work_as_child, args=(settings.file, url, os.getpid()))
-        worker.start()
-        return worker
-
-    workers = [start() for _ in range(settings.server.workers)]
-    watch = asyncio.create_task(embedded.watch()) if embedded else None
+    stopped = stop_signals()
+    children = Children(worker_died)
+    for _ in range(settings.server.workers):
+        children.add(_work_as_child, settings.file, url)
+    if settings.projections.in_serve:
+        children.add(project_as_child, settings.file, url)
+    helpers = [asyncio.create_task(children.keep())]
+    if embedded is not None:
+        helpers.append(asyncio.create_task(embedded.watch()))
     async with Ledger(url, settings.database.partitions, LedgerMetrics(Metrics())) as ledger:
         await _announce(ledger, settings)
-    while not stopped.is_set():
-        for place, worker in enumerate(workers):
-            if not worker.is_alive():
-                log.error("worker_died", process_id=worker.pid, exit_code=worker.exitcode)
-                worker_died(worker.pid or 0)
-                workers[place] = start()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stopped.wait(), _RESTART_PAUSE_S)
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        await asyncio.to_thread(worker.join, _SHUTDOWN_S * 2)
-    if watch is not None:
-        watch.cancel()
+    await stopped.wait()
+    helpers.pop(0).cancel()
+    await children.stop(_SHUTDOWN_S * 2)
+    for helper in helpers:
+        helper.cancel()

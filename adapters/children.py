@@ -1,0 +1,74 @@
+"""Child processes of the service: kept running, told to stop, never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing.context import SpawnProcess
+from typing import Any, Final
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+_TICK_S: Final = 0.5
+
+
+class Children:
+    """Processes that are started again whenever they end.
+
+    ``died`` is told the process id of one that ended by itself.
+    """
+
+    def __init__(self, died: Callable[[int], None]) -> None:
+        self._died = died
+        self._targets: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._processes: list[SpawnProcess] = []
+
+    def add(self, target: Callable[..., None], *arguments: Any) -> None:
+        """Start a process that calls ``target`` with the arguments and this process's id."""
+        self._targets.append((target, arguments))
+        self._processes.append(self._start(len(self._processes)))
+
+    async def keep(self) -> None:
+        """Start again what ends, until cancelled."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            for place, process in enumerate(self._processes):
+                if not process.is_alive():
+                    log.error("worker_died", process_id=process.pid, exit_code=process.exitcode)
+                    self._died(process.pid or 0)
+                    self._processes[place] = self._start(place)
+
+    async def stop(self, wait_s: float) -> None:
+        """Send SIGTERM to all and wait for them."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            await asyncio.to_thread(process.join, wait_s)
+
+    def _start(self, place: int) -> SpawnProcess:
+        target, arguments = self._targets[place]
+        spawn = multiprocessing.get_context("spawn")
+        process = spawn.Process(target=target, args=(*arguments, os.getpid()))
+        process.start()
+        return process
+
+
+def stop_signals() -> asyncio.Event:
+    """An event that SIGTERM or Ctrl-C sets."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    return stopped
+
+
+async def stop_without(parent: int, stopped: asyncio.Event) -> None:
+    """Set ``stopped`` when the parent process is gone: a child must not outlive it."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - the system tells nobody
+        await asyncio.sleep(_TICK_S)
+    stopped.set()
