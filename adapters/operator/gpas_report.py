@@ -6,15 +6,14 @@ Its page leaves path and authentication to the operator: ours is a bearer token 
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta
 
-from adapters.operator.bodies import Body
+from adapters.operator.bodies import Body, Identifier
 from adapters.operator.problems import malformed
-from adapters.operator.reports import REPORT_TIMEOUT_S
 from adapters.operator.route import Api, ApiCall, Reply, Route
+from adapters.operator.views import REPORT_TIMEOUT_S
 from projections.reports.asked import Filters
 from projections.reports.errors import BadRequest
 from projections.reports.period import read_period
@@ -26,7 +25,7 @@ class GpasQuery(Body, frozen=True, kw_only=True):
 
     date_from: date
     date_to: date
-    provider_code: Annotated[str | None, Meta(min_length=1, max_length=255)] = None
+    provider_code: Identifier | None = None
 
 
 class GpasRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +104,6 @@ GPAS_REPORT: Route[Any] = Route(
     takes=GpasQuery,
     answers={200: GpasReport},
     handler=get_gpas_report,
-    timeout_s=REPORT_TIMEOUT_S,
+    timeout_s=REPORT_TIMEOUT_S + 5,
 )
 """The call, outside of ``/api``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -12,6 +12,7 @@ from adapters.operator.bodies import Body, CurrencyCode, Identifier
 from adapters.operator.problems import ProblemFound, malformed
 from adapters.operator.rounds import Hours
 from adapters.operator.route import Api, ApiCall, Reply, Route
+from adapters.operator.views import REPORT_TIMEOUT_S
 from ledger.money import Currency
 from projections.reports.asked import Filters
 from projections.reports.errors import BadRequest, UnknownPlayer
@@ -19,9 +20,6 @@ from projections.reports.formats import MEDIA_TYPES, render
 from projections.reports.period import read_period
 from projections.reports.registry import REPORTS
 from projections.reports.report import Report, ReportView, file_name
-
-REPORT_TIMEOUT_S: Final = 60.0
-"""How long the making of a report may take."""
 
 _Edge = Annotated[
     str | None,
@@ -101,7 +99,7 @@ ROUTES: tuple[Route[Any], ...] = (
         answers={200: ReportView},
         handler=get_report,
         problems=("unknown_player",),
-        timeout_s=REPORT_TIMEOUT_S,
+        timeout_s=REPORT_TIMEOUT_S + 5,
     ),
 )
 """Calls about reports."""

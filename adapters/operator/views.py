@@ -1,8 +1,13 @@
-"""The views as the operator API reads them: reports and rounds of the service's database."""
+"""The views as the operator API reads them: reports and rounds of the service's database.
+
+A report is made in a thread with an event loop of its own, so that no provider waits for its rows.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from adapters.settings import Settings
@@ -15,6 +20,11 @@ from projections.reports.service import Reports
 ROWS_MAX: Final = 50_000
 """Rows of one report at most; the command line has no such limit."""
 
+REPORT_TIMEOUT_S: Final = 60.0
+"""How long the making of a report may take."""
+
+_AT_ONCE: Final = 2
+
 
 class DatabaseViews:
     """Reads the views of the configured database."""
@@ -22,6 +32,7 @@ class DatabaseViews:
     def __init__(self, url: str, settings: Settings) -> None:
         partitions = settings.database.partitions
         self._rounds = Rounds(url, partitions)
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="reports")
         self._reports = Reports(
             url,
             partitions,
@@ -31,8 +42,14 @@ class DatabaseViews:
         )
 
     async def report(self, name: str, period: Period, filters: Filters) -> Report:
-        """The report of that name; see `Reports.make`."""
-        return await self._reports.make(name, period, filters)
+        """The report of that name; see `Reports.make`. Raises TimeoutError."""
+
+        async def make() -> Report:
+            async with asyncio.timeout(REPORT_TIMEOUT_S):
+                return await self._reports.make(name, period, filters)
+
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: asyncio.run(make()))
 
     async def rounds(
         self, filters: RoundFilters, after: RoundKey, limit: int

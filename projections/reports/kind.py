@@ -16,7 +16,7 @@ class ReportKind:
     """One report.
 
     ``read`` takes what is needed from one partition; ``build`` makes rows and totals of what came
-    from all, and may take its time: it runs outside the event loop.
+    from all.
     """
 
     name: str

@@ -17,7 +17,7 @@ from projections.reports.report import Kind, Report, view
 
 try:
     import pyarrow as pa
-    from pyarrow.parquet import write_table
+    from pyarrow.parquet import ParquetWriter
 except ModuleNotFoundError:
     pa = None
 
@@ -46,9 +46,12 @@ def parquet(report: Report, scale: int) -> bytes:
         for column, each in zip(columns, cells, strict=True)
     ]
     fields = [pa.field(column.name, types[column.kind]) for column in columns]
-    schema = pa.schema(fields, metadata=_about(report))
+    schema = pa.schema(fields)
     sink = io.BytesIO()
-    write_table(pa.Table.from_arrays(arrays, schema=schema), sink)
+    # Without Arrow's copy of the schema: Parquet's own types say it all, in the same bytes always.
+    with ParquetWriter(sink, schema, store_schema=False) as writer:
+        writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        writer.add_key_value_metadata(_about(report))
     return sink.getvalue()
 
 
