@@ -45,7 +45,7 @@ class Guest:
     game: str
     launch: str
     """The token that the operator minted."""
-    session: str = ""
+    session: str
     """What the provider sends: the same token, or (gpas) the wallet session."""
 
 
@@ -83,35 +83,45 @@ class Service:
     ) -> Guest:
         """A new player with money, who has opened a game at the wire's integration."""
         player_id = player_id or unique("player")
-        await self.do(RegisterPlayer(player_id=player_id, currency=currency))
-        await self.fund(player_id, real, currency)
+        await self.register(player_id, currency, real)
         await self.fund(player_id, bonus, currency, kind=GrantBonus)
         return await self.launch(wire, player_id, currency)
 
+    async def seat(self, integration: str, *, real: str = "100", currency: str = "EUR") -> Guest:
+        """A new player with money and a session of the integration."""
+        player_id = unique("player")
+        await self.register(player_id, currency, real)
+        return await self.open(integration, player_id, currency)
+
     async def launch(self, wire: Wire, player_id: str, currency: str = "EUR") -> Guest:
-        """A further session of a player."""
-        guest = Guest(player_id, currency, unique("game"), self.ledger.mint_token(player_id))
-        await self.open(wire, guest)
-        session = await wire.enter(guest)
-        return replace(guest, session=session)
+        """A further session of a player, entered as the provider does."""
+        guest = await self.open(wire.integration, player_id, currency)
+        return replace(guest, session=await wire.enter(guest))
 
     async def another_currency(self, wire: Wire, guest: Guest, currency: str) -> Guest:
         """The same player with money and a session in a further currency."""
-        await self.do(RegisterPlayer(player_id=guest.player_id, currency=currency))
-        await self.fund(guest.player_id, "100", currency)
+        await self.register(guest.player_id, currency, "100")
         return await self.launch(wire, guest.player_id, currency)
 
-    async def open(self, wire: Wire, guest: Guest) -> None:
-        """Book the session under the guest's launch token."""
+    async def open(self, integration: str, player_id: str, currency: str) -> Guest:
+        """A session, as the operator opens it."""
+        token = self.ledger.mint_token(player_id)
+        guest = Guest(player_id, currency, unique("game"), token, token)
         await self.do(
             OpenSession(
-                player_id=guest.player_id,
-                session=token_hash(guest.launch),
-                integration=wire.integration,
+                player_id=player_id,
+                session=token_hash(token),
+                integration=integration,
                 game=guest.game,
-                currency=guest.currency,
+                currency=currency,
             )
         )
+        return guest
+
+    async def register(self, player_id: str, currency: str, real: str) -> None:
+        """A player with real money; or the same one with a further currency."""
+        await self.do(RegisterPlayer(player_id=player_id, currency=currency))
+        await self.fund(player_id, real, currency)
 
     async def fund(
         self,

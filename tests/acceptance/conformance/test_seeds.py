@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ledger.commands import OpenSession, RegisterPlayer
+from ledger.commands import OpenSession
 from ledger.service import token_hash
 from tests.acceptance.conformance.service import Guest, Service
 from tests.acceptance.conformance.wire import Request, Wire, unique
@@ -81,8 +81,7 @@ class Stage:
 
     async def player(self, player_id: str, currency: str, real: str) -> None:
         """Registered, with money."""
-        await self.service.do(RegisterPlayer(player_id=player_id, currency=currency))
-        await self.service.fund(player_id, real, currency)
+        await self.service.register(player_id, currency, real)
 
     async def session(self, guest: Guest, *, parent: str | None = None) -> None:
         """A session under a token that we did not mint."""
