@@ -79,7 +79,10 @@ class Gateway:
                 operation=route.operation,
             )
             reply, refused, seconds = await self._answer(route, call, request)
-            self._record(call, request, reply, refused, seconds)
+            try:
+                self._record(call, request, reply, refused, seconds)
+            except Exception:  # money may have moved: its provider gets the answer all the same
+                log.exception("call_not_recorded", integration=self._name, trace_id=call.trace_id)
             return Answer(reply, keep_alive=request.content.is_eof())
 
         return handle

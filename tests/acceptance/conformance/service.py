@@ -14,7 +14,8 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from adapters.app import LEDGER, create_app
+from adapters.app import JOURNAL, LEDGER, create_app
+from adapters.journal import Journal
 from adapters.metrics import Metrics
 from adapters.settings import Settings
 from adapters.telemetry import LineWriter
@@ -63,6 +64,7 @@ class Service:
 
     client: TestClient[Any, Any]
     ledger: Ledger
+    journal: Journal
     log: Path
     settings: Settings
 
@@ -190,7 +192,7 @@ async def serving(settings: Settings, url: str, log: Path) -> AsyncIterator[Serv
     try:
         app = create_app(settings, url, writer, Metrics())
         async with TestClient(_Server(app)) as client:
-            yield Service(client, app[LEDGER], log, settings)
+            yield Service(client, app[LEDGER], app[JOURNAL], log, settings)
     finally:
         writer.close()
         os.close(descriptor)

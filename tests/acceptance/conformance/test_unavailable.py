@@ -9,6 +9,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from adapters.providers.redaction import Redactor
 from ledger.embedded import SUPERUSER
 from tests.acceptance.conformance.configuration import PROTOCOLS, configure
 from tests.acceptance.conformance.expected import expected
@@ -108,3 +109,16 @@ async def test_a_fault_of_ours_is_told_in_the_protocols_own_form(
         answer = await wire.send(request)
     assert answer.refusal == expected(wire.protocol, "internal", request.operation)
     assert b"planted" not in answer.raw
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_fault_in_the_record_of_a_call_costs_nobody_its_answer(
+    service, wire, guest, monkeypatch
+):
+    """The bet is booked by then: an error would have the provider cancel it."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a fault planted by the test")
+
+    monkeypatch.setattr(Redactor, "body", broken)
+    assert (await wire.ok(wire.bet(guest))).balance == 99
