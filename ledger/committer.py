@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from itertools import islice
@@ -116,36 +116,27 @@ class Committer:
         return answer
 
     async def run(self) -> None:
-        """Commit batches, keep deadlines, save snapshots and notify readers, until cancelled.
+        """Commit batches, keep deadlines, save snapshots and notify readers, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._commit_batches, self._keep_deadlines, self._after_appends):
+                tasks.create_task(self._keep_at(work))
 
-        An error that nothing here expects is logged, and all of it begins anew: were it to stop,
-        every caller would wait for ever.
-        """
+    async def _keep_at(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin anew after an error that nobody expected: else every caller waits for ever."""
         while True:
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._commit_batches())
-                    tasks.create_task(self._keep_deadlines())
-                    tasks.create_task(self._after_appends())
+                await work()
             except Exception:
-                log.exception("committer_failed")
-                await self._begin_anew()
+                log.exception("committer_failed", work=work.__name__)
+            await asyncio.sleep(self.limits.retry_pause_s)
 
     async def drain(self) -> None:
         """Wait until everything handed in so far has been answered."""
         while self._queue or self._working:  # noqa: ASYNC110 - once, at the end
             await asyncio.sleep(0.01)
 
-    async def _begin_anew(self) -> None:
-        """Whoever was in the batch may ask again, and finds what was booked."""
-        working, self._working = self._working, ()
-        for pending in working:
-            pending.resolve(Refused(Refusal.UNAVAILABLE, "the batch was broken off"))
-        self._forget()
-        self._ready.set()
-        await asyncio.sleep(self.limits.retry_pause_s)
-
     async def _commit_batches(self) -> None:
+        self._break_off()
         while True:
             await self._ready.wait()
             self._ready.clear()
@@ -155,6 +146,14 @@ class Committer:
                 await self._commit(batch)
                 self._working = ()
                 self._observer.batch(len(batch), time.monotonic() - started)
+
+    def _break_off(self) -> None:
+        """Answer a batch that an error has ended; who asks again finds what was booked."""
+        working, self._working = self._working, ()
+        for pending in working:
+            pending.resolve(Refused(Refusal.UNAVAILABLE, "the batch was broken off"))
+        self._forget()
+        self._ready.set()
 
     def _take(self) -> list[Pending]:
         oldest = time.monotonic() - self.limits.queue_wait_s

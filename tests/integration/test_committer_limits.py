@@ -223,6 +223,41 @@ async def test_a_ledger_that_closes_answers_what_it_took(database_url: str) -> N
     assert len(outcomes) == booked(database_url) == 400
 
 
+@pytest.mark.parametrize("where", ["notify", "save_snapshots"])
+async def test_an_error_that_nobody_expected_stops_no_commands(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A committer that stopped would leave every caller waiting for ever, and the exit, too."""
+    async with opened(database_url, snapshot_every=1) as one:
+        session = await one.player()
+
+        async def broken(*_: object) -> None:
+            raise ArithmeticError("nobody expected this")
+
+        monkeypatch.setattr(one.ledger.stores[0], where, broken)
+        async with asyncio.timeout(20):
+            for number in range(5):
+                assert isinstance(await one.insist(bet(session, f"b-{number}")), Accepted)
+                await asyncio.sleep(0.1)
+    assert booked(database_url) == 5
+
+
+async def test_a_batch_that_breaks_off_is_unavailable_and_settled_by_its_retry(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The observer fails after the commit: the answers are out, and nothing is booked twice."""
+    async with opened(database_url) as one:
+        session = await one.player()
+        monkeypatch.setattr(one.counts, "batch", None)
+        async with asyncio.timeout(20):
+            first = await one.insist(bet(session, "b-1"))
+            again = await one.insist(bet(session, "b-1"))
+        assert isinstance(first, Accepted)
+        assert isinstance(again, Accepted)
+        assert again.event == first.event
+    assert booked(database_url) == 1
+
+
 @pytest.mark.xfail(strict=True, reason="the append connection sets no bound yet")
 async def test_a_stalled_log_does_not_pile_up_connections(
     database_url: str, admin_url: str

@@ -1,0 +1,134 @@
+"""Loading a player: from a snapshot and the events behind it, or from nothing, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psycopg
+import pytest
+
+from ledger.commands import ReadPlayer
+from ledger.refusals import Refusal
+from tests.faults.ledgers import Process, bet, cents, opened, query
+
+EVENTS = 1_000
+EVERY = 200
+
+
+async def _play(process: Process, bets: int = EVENTS - 4) -> str:
+    session = await process.player(money=1_000_000)
+    for start in range(0, bets, 100):
+        numbers = range(start, min(start + 100, bets))
+        await asyncio.gather(*(process.accepted(bet(session, f"b-{n}", 1)) for n in numbers))
+    return session
+
+
+async def _saved(url: str, version: int) -> int:
+    """The version of the snapshot, once it is at least ``version``."""
+    async with asyncio.timeout(10):
+        while True:
+            rows = query(url, "SELECT version FROM ledger_p00.snapshots")
+            if rows and rows[0][0] >= version:
+                return int(rows[0][0])
+            await asyncio.sleep(0.02)
+
+
+async def test_the_first_call_of_a_player_with_many_events_reads_few_of_them(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start-up time must not grow with a player's history."""
+    async with opened(database_url, snapshot_every=EVERY) as one:
+        session = await _play(one)
+        await _saved(database_url, EVENTS - EVERY - 100)
+    async with opened(database_url) as two:
+        store = two.ledger.stores[0]
+        load, read = store.load, []
+
+        async def counting(streams):
+            loaded = await load(streams)
+            read.extend(len(stream.events) for stream in loaded.values())
+            return loaded
+
+        monkeypatch.setattr(store, "load", counting)
+        accepted = await two.accepted(bet(session, "next", 1))
+        assert accepted.version == EVENTS + 1
+        assert cents(accepted) == 1_000_000 - (EVENTS - 4) - 1
+        assert sum(read) <= EVERY + 101
+
+
+async def test_a_snapshot_and_the_events_alone_give_the_same_player(
+    database_url: str, admin_url: str
+) -> None:
+    """A shortcut that leads elsewhere would be a second truth."""
+    async with opened(database_url, snapshot_every=50) as one:
+        await _play(one, 250)
+        await _saved(database_url, 100)
+    async with opened(database_url) as two:
+        short = (await two.accepted(ReadPlayer(player_id="ann"))).player
+    _change(admin_url, "DELETE FROM ledger_p00.snapshots")
+    async with opened(database_url) as three:
+        whole = (await three.accepted(ReadPlayer(player_id="ann"))).player
+    assert short == whole
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        (
+            "a snapshot with another hash",
+            "UPDATE ledger_p00.snapshots SET state = decode(repeat('00', 32), 'hex')"
+            " || substring(state FROM 33)",
+        ),
+        (
+            "a snapshot of another version",
+            "UPDATE ledger_p00.snapshots SET version = version - 1",
+        ),
+        (
+            "a snapshot beyond the last event",
+            "UPDATE ledger_p00.snapshots SET version = 100000",
+        ),
+        (
+            "a snapshot that is no JSON",
+            "UPDATE ledger_p00.snapshots SET state = substring(state FROM 1 FOR 60)",
+        ),
+        (
+            "a tail of events that is gone",
+            "DELETE FROM ledger_p00.events WHERE originator_version >= "
+            "(SELECT version FROM ledger_p00.snapshots)",
+        ),
+        (
+            "an event in the middle that is gone",
+            "DELETE FROM ledger_p00.events WHERE originator_version = "
+            "(SELECT version + 1 FROM ledger_p00.snapshots)",
+        ),
+        (
+            "the event of the snapshot replaced by another's",
+            "UPDATE ledger_p00.events SET state = (SELECT state FROM ledger_p00.events"
+            " WHERE originator_version = 5) WHERE originator_version ="
+            " (SELECT version FROM ledger_p00.snapshots)",
+        ),
+    ],
+)
+async def test_what_does_not_belong_together_is_noticed_and_the_player_stops(
+    database_url: str, admin_url: str, what: str, change: str
+) -> None:
+    """Money is not moved on a state that somebody has changed; other players go on."""
+    async with opened(database_url, snapshot_every=20) as one:
+        session = await _play(one, 50)
+        await _saved(database_url, 20)
+        for number in range(3):
+            await one.accepted(bet(session, f"behind-{number}", 1))
+    _change(admin_url, change)
+    async with opened(database_url) as two:
+        assert await two.refused(bet(session, "next")) is Refusal.INTERNAL
+        other = await two.player("bob")
+        await two.accepted(bet(other, "other", player_id="bob"))
+
+
+def _change(url: str, statement: str) -> None:
+    """Change what the service's own role cannot, as a superuser would have to."""
+    with psycopg.connect(url) as connection:
+        connection.execute("ALTER TABLE ledger_p00.events DISABLE TRIGGER ALL")
+        done = connection.execute(statement.encode())
+        assert done.rowcount > 0
+        connection.execute("ALTER TABLE ledger_p00.events ENABLE ALWAYS TRIGGER forbid_change")
