@@ -23,7 +23,7 @@ LARGE_WIN: Final = 10_000
 
 
 class Reports:
-    """Reports over all partitions of one database. Making one takes its time, in the event loop too."""
+    """Reports over all partitions of one database. Making one keeps the event loop busy."""
 
     def __init__(
         self,

@@ -279,10 +279,11 @@ class Desk:
         headers = dict(more.pop("headers", {}))
         if role is not None:
             headers.setdefault("Authorization", f"Bearer {TOKENS[role]}")
+        errors = more.pop("errors", "strict")
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         url = URL("/api" + path, encoded=True)
         response = await self._client.request(method, url, data=data, headers=headers, **more)
-        return Answer(response.status, response.headers, await response.text())
+        return Answer(response.status, response.headers, await response.text(errors=errors))
 
     async def get(self, path: str, **more: Any) -> Answer:
         """GET."""

@@ -1,0 +1,204 @@
+"""Reports and rounds over the operator API: what is passed on, and what is answered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from adapters.operator.auth import utc_now
+from adapters.operator.gpas_report import provider_code
+from projections.reports.asked import Filters
+from projections.reports.period import Period
+from projections.reports.report import Report, Table, columns
+from projections.reports.rounds import RoundRow
+from tests.unit.operator_fakes import MemoryViews, running
+
+NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
+REPORT = Report(
+    name="totals",
+    title="Totals",
+    version="1",
+    period=Period("UTC", None, None),
+    generated_at=NOON,
+    filters={},
+    table=Table(columns(game="text", ggr="amount"), [("=g", "-1.50")]),
+    totals=Table(columns(ggr="amount"), [("-1.50",)]),
+)
+ROUND = RoundRow(
+    player_id="p1",
+    integration="slots",
+    round_id="r/1",
+    game="g1",
+    currency="EUR",
+    status="open",
+    opened_at=NOON,
+    closed_at=None,
+    closed_reason=None,
+    last_activity_at=NOON,
+    bet_count=2,
+    stakes=1_000_000,
+    refund_count=1,
+    refunds=250_000,
+    win_count=1,
+    wins=500_000,
+    reversal_count=1,
+    reversals=12_345,
+)
+
+
+async def test_a_report_is_passed_on_with_its_period_and_filters():
+    """What is asked for is what is made."""
+    views = MemoryViews(made=REPORT)
+    query = "from=2030-01-31&to=2030-01-31&tz=Asia/Kolkata&game=g1&by=day,game&currency=EUR"
+    async with running(views=views) as desk:
+        answer = await desk.get(f"/reports/totals?{query}", role="viewer")
+    assert answer.status == 200
+    assert list(answer.json) == [
+        "title",
+        "version",
+        "period",
+        "generated_at",
+        "filters",
+        "rows",
+        "totals",
+    ]
+    assert answer.json["rows"] == [{"game": "=g", "ggr": "-1.50"}]
+    ((name, period, filters),) = views.asked
+    assert name == "totals"
+    assert period.begins == datetime(2030, 1, 30, 18, 30, tzinfo=UTC)
+    assert period.ends == datetime(2030, 1, 31, 18, 30, tzinfo=UTC)
+    assert filters == Filters(game="g1", by="day,game", currency="EUR")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "beginning"),
+    [
+        ("csv", "text/csv; charset=utf-8", "game,ggr\r\n'=g,-1.50\r\n"),
+        ("parquet", "application/vnd.apache.parquet", "PAR1"),
+    ],
+)
+async def test_a_report_can_be_downloaded(wanted, kind, beginning):
+    """With a name that says what it is."""
+    async with running(views=MemoryViews(made=REPORT)) as desk:
+        answer = await desk.get(f"/reports/totals?format={wanted}", errors="replace")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == kind
+    name = f'attachment; filename="totals.{wanted}"'
+    assert answer.headers["Content-Disposition"] == name
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.text.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/reports/profits", "name: 'profits' is no report; there are totals, trial-balance"),
+        ("/reports/totals?from=2030-02-30", "from: '2030-02-30' is neither a date"),
+        ("/reports/totals?from=2030-02-02&to=2030-02-01", "from, to: the period ends before"),
+        ("/reports/totals?tz=Mars/Olympus", "tz: 'Mars/Olympus' is no time zone"),
+        ("/reports/totals?format=xlsx", "format: Invalid enum value 'xlsx'"),
+        ("/reports/totals?colour=red", "Object contains unknown field `colour`"),
+        ("/reports/open-rounds?older_than_h=-1", "older_than_h: Expected `int` >= 0"),
+        ("/reports/open-rounds?older_than_h=soon", "older_than_h: Expected `int"),
+        ("/reports/totals?from=a&from=b", "query: a parameter comes twice"),
+        ("/rounds?status=lost", "status: Invalid enum value 'lost'"),
+        ("/rounds?limit=0", "limit: Expected `int` >= 1"),
+        ("/rounds?after=xyz", "after: expected the next of the page before"),
+        ("/rounds?after=WzFd", "after: expected the next of the page before"),
+    ],
+)
+async def test_bad_input_is_said_in_words(path, detail):
+    """Whoever builds on this reads the answer, not our code."""
+    async with running(views=MemoryViews(made=REPORT)) as desk:
+        answer = await desk.get(path)
+    assert (answer.status, answer.code) == (400, "malformed_request")
+    assert answer.json["detail"].startswith(detail)
+
+
+@pytest.mark.parametrize("path", ["/reports/totals"])
+async def test_a_report_of_views_that_are_behind_is_refused_for_now(path):
+    """An incomplete report is a wrong one; a while later it can be made."""
+    async with running() as desk:
+        answer = await desk.get(path)
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert answer.json["detail"] == "the view totals is 3 events behind the log"
+    assert answer.headers["Retry-After"] == "1"
+
+
+async def test_rounds_are_shown_with_exact_amounts():
+    """GGR = stakes - refunds - wins + reversals."""
+    views = MemoryViews(kept=[ROUND])
+    async with running(views=views) as desk:
+        answer = await desk.get("/rounds?status=open&older_than_h=2&integration=slots")
+    assert answer.json["next"] is None
+    (shown,) = answer.json["rounds"]
+    assert shown == {
+        "integration": "slots",
+        "round_id": "r/1",
+        "player_id": "p1",
+        "game": "g1",
+        "currency": "EUR",
+        "status": "open",
+        "opened_at": "2030-01-31T12:00:00Z",
+        "closed_at": None,
+        "closed_reason": None,
+        "last_activity_at": "2030-01-31T12:00:00Z",
+        "bet_count": 2,
+        "stakes": "10.00",
+        "refund_count": 1,
+        "refunds": "2.50",
+        "win_count": 1,
+        "wins": "5.00",
+        "reversal_count": 1,
+        "reversals": "0.12345",
+        "ggr": "2.62345",
+    }
+    ((filters, after, limit),) = views.asked
+    assert (filters.integration, filters.is_open, after, limit) == (
+        "slots",
+        True,
+        ("", "", ""),
+        101,
+    )
+    assert abs(utc_now() - timedelta(hours=2) - filters.opened_before) < timedelta(minutes=1)
+
+
+async def test_rounds_page_by_page_with_ids_of_any_kind():
+    """`next` leads on, and is null at the end."""
+    ids = ["", "a b", 'c"d', "é=ç", "後"]
+    kept = [
+        msgspec.structs.replace(ROUND, player_id=f"p{number}", round_id=round_id)
+        for number, round_id in enumerate(ids)
+    ]
+    seen = []
+    async with running(views=MemoryViews(kept=kept)) as desk:
+        path = "/rounds?limit=2"
+        while path:
+            answer = await desk.get(path)
+            seen += [each["round_id"] for each in answer.json["rounds"]]
+            following = answer.json["next"]
+            path = following and f"/rounds?limit=2&after={quote(following)}"
+    assert seen == ids
+
+
+async def test_a_round_by_its_id_and_one_that_is_not_there():
+    """One a player: providers number rounds as they like."""
+    views = MemoryViews(kept=[ROUND])
+    async with running(views=views) as desk:
+        answer = await desk.get("/rounds/slots/r%2F1")
+        assert [each["player_id"] for each in answer.json["rounds"]] == ["p1"]
+        assert views.asked[0][0].round_id == "r/1"
+        views.kept = ()
+        gone = await desk.get("/rounds/slots/r2")
+    assert (gone.status, gone.code) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("game", "code"), [("agt-54", "AGT"), ("agt-53rr-x", "AGT"), ("dice", "DICE"), ("", "")]
+)
+def test_the_provider_behind_gpas_is_in_the_games_id(game, code):
+    """As in GPAS's own examples."""
+    assert provider_code(game) == code
