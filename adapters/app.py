@@ -85,7 +85,9 @@ def past_the_router(app: web.Application, routed: _RequestHandler) -> _RequestHa
 
     async def handle(request: Any) -> web.StreamResponse:
         handler = calls.get((request.method, request.raw_path.partition("?")[0]))
-        return await (routed if handler is None else handler)(request)
+        if handler is None or "Expect" in request.headers:  # the router tells the client to go on
+            handler = routed
+        return await handler(request)
 
     return handle
 

@@ -210,6 +210,19 @@ async def test_plain_json_that_calls_itself_gzip_is_read_as_it_is(
         assert (await site.send(body, headers={"Content-Encoding": "gzip"})).status == 200
 
 
+@pytest.mark.parametrize("path", [PATH, "/betbrothers/operator/%77allet"])
+def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(
+    service: Service, token: str, path: str
+) -> None:
+    """`Expect: 100-continue`: without the word to go on some clients wait for a second or more."""
+    body = bet("ann", token, f"expected-{path}")
+    with connect(service) as connection:
+        connection.sendall(head(body, path=path, Expect="100-continue"))
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert read(connection)[0].status == 200
+
+
 # --- time -------------------------------------------------------------------
 
 
