@@ -70,9 +70,10 @@ async def _make(
     settings: Settings, url: str, name: str, period: Period, filters: Filters
 ) -> Report:
     partitions = settings.database.partitions
+    reports = Reports(url, partitions, settings.currencies, settings.reports.large_wins)
+    reports.check(name, period, filters)
     await check(url, partitions)
     await catch_up(url, range(partitions))
-    reports = Reports(url, partitions, settings.currencies, settings.reports.large_wins)
     return await reports.make(name, period, filters)
 
 

@@ -43,20 +43,17 @@ class Reports:
         self._large_wins = default_large_wins(currencies) | dict(large_wins or {})
         self._rows_max = rows_max
 
+    def check(self, name: str, period: Period, filters: Filters) -> None:
+        """Raises `BadRequest` where such a report makes no sense."""
+        _check(REPORTS[name], self._asked(period, filters))
+
     async def make(self, name: str, period: Period, filters: Filters) -> Report:
         """The report of that name. Raises `ReportError`, KeyError for an unknown name.
 
         `psycopg.Error` where the database cannot work.
         """
         kind = REPORTS[name]
-        asked = Asked(
-            period=period,
-            filters=filters,
-            now=datetime.now(UTC),
-            currencies=self._currencies,
-            large_wins=self._large_wins,
-            rows_max=self._rows_max,
-        )
+        asked = self._asked(period, filters)
         _check(kind, asked)
         parts = [await self._read(kind, asked, place) for place in range(self._partitions)]
         table, totals = kind.build(asked, parts)
@@ -69,6 +66,16 @@ class Reports:
             filters=filters.given(),
             table=table,
             totals=totals,
+        )
+
+    def _asked(self, period: Period, filters: Filters) -> Asked:
+        return Asked(
+            period=period,
+            filters=filters,
+            now=datetime.now(UTC),
+            currencies=self._currencies,
+            large_wins=self._large_wins,
+            rows_max=self._rows_max,
         )
 
     async def _read(self, kind: ReportKind, asked: Asked, partition: int) -> Any:

@@ -1,0 +1,215 @@
+"""The commands `report`, `rebuild` and `audit views` on a database in which a story was told."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+import psycopg
+import pytest
+from pyarrow import parquet
+
+from adapters import cli
+from adapters.catching_up import catch_up
+from ledger.embedded import SUPERUSER
+from ledger.store import Store
+from tests.integration.report_story import tell
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def projected(postgres, databases, template_database) -> Iterator[str]:
+    """A database with the story, its views at the head: tests leave it as they found it."""
+    with databases.fresh(template_database) as name:
+        asyncio.run(_tell(postgres.url(name)))
+        asyncio.run(catch_up(postgres.url(name), range(1)))
+        yield name
+
+
+@pytest.fixture
+def told(postgres, databases, template_database) -> Iterator[str]:
+    """A database of its own with the story, of which the views have seen nothing yet."""
+    with databases.fresh(template_database) as name:
+        asyncio.run(_tell(postgres.url(name)))
+        yield name
+
+
+async def _tell(url: str) -> None:
+    store = Store(url)
+    await (await tell()).append(store)
+    await store.close()
+
+
+@pytest.fixture
+def database(request) -> str:
+    """The database of the test: `told` where it asks for that, else `projected`; its name."""
+    wanted = "told" if "told" in request.fixturenames else "projected"
+    return str(request.getfixturevalue(wanted))
+
+
+@pytest.fixture
+def run(postgres, database, tmp_path, capsysbinary) -> Run:
+    """Run a command on that database: exit code, what it printed, what it complained of."""
+    file = tmp_path / "wallet-ledger.toml"
+    large = 'reports = { time_zone = "Asia/Kolkata", large_wins = { EUR = "50" } }\n'
+    file.write_text(f'{large}[database]\nurl = "{postgres.url(database)}"\n')
+    file.chmod(0o600)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        code = cli.run([*arguments, "--config", str(file)])
+        out, err = capsysbinary.readouterr()
+        return code, out.decode(errors="replace"), err.decode()
+
+    return command
+
+
+@pytest.fixture
+def execute(postgres, database) -> Callable[[str], None]:
+    """Damage the views, as nobody but a superuser can."""
+
+    def statement(text: str) -> None:
+        with psycopg.connect(postgres.url(database, SUPERUSER)) as connection:
+            connection.execute(text.encode())
+
+    return statement
+
+
+def test_a_report_without_a_running_service_is_complete(told, run):
+    """Month's end on a machine apart: the command brings the views to the head itself."""
+    code, out, _ = run("report", "totals", "--to", "2024-01-31", "--by", "day")
+    assert code == 0
+    made = json.loads(out)
+    assert made["period"]["time_zone"] == "Asia/Kolkata"
+    assert [(row["day"], row["ggr"]) for row in made["rows"]] == [
+        ("2024-01-30", "-30.00"),
+        ("2024-01-31", "48.00"),
+    ]
+
+
+def test_a_report_goes_to_a_file_in_every_format(run, tmp_path):
+    """The same figures, each exact in its own way."""
+    for wanted in ("json", "csv", "parquet"):
+        file = tmp_path / f"wins.{wanted}"
+        assert run("report", "large-wins", "--format", wanted, "-o", str(file))[0] == 0
+    rows = json.loads((tmp_path / "wins.json").read_text())["rows"]
+    assert [row["win"] for row in rows] == ["50.00", "15000.00"]
+    lines = (tmp_path / "wins.csv").read_text().splitlines()
+    assert lines[1].endswith(",EUR,50.00,50.00,0.00,50.00")
+    table = parquet.read_table(io.BytesIO((tmp_path / "wins.parquet").read_bytes()))
+    assert table.column("win").to_pylist() == [Decimal("50.00000"), Decimal("15000.00000")]
+
+
+def test_every_filter_of_the_command_reaches_the_report(run):
+    """The command line can do what the API can."""
+    rows = run("report", "open-rounds", "--older-than-h", "1", "--player-id", "ben", "--tz", "UTC")
+    assert [row["round_id"] for row in json.loads(rows[1])["rows"]] == ["r9"]
+    rows = run("report", "exceptions", "--kind", "reversal_shortfall", "--integration", "slots")
+    assert len(json.loads(rows[1])["rows"]) == 1
+    rows = run("report", "totals", "--game", "g2", "--currency", "EUR", "--from", "2024-02-01")
+    assert [row["bets"] for row in json.loads(rows[1])["rows"]] == ["2.00"]
+    rows = run("report", "large-wins", "--threshold", "15000.01")
+    assert json.loads(rows[1])["note"] == "No activity"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["profits"], "Invalid value for"),
+        (["totals", "--from", "2024-02-30"], "from: '2024-02-30' is neither a date"),
+        (["totals", "--tz", "Mars/Olympus"], "tz: 'Mars/Olympus' is no time zone"),
+        (["totals", "--currency", "XXX"], "currency: XXX is not known"),
+        (["totals", "--format", "xlsx"], "Invalid value for '--format'"),
+        (["player-statement"], "player_id: the report player-statement needs it"),
+        (["player-statement", "--player-id", "eve"], "player_id: there is no player eve"),
+        (["totals", "-o", "/nowhere/at/all"], "cannot write /nowhere/at/all"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_two(run, arguments, message):
+    """A script must see it, and a person must understand it."""
+    code, out, err = run("report", *arguments)
+    assert (code, out) == (2, "")
+    *logged, last = err.splitlines()
+    assert last.startswith("wallet-ledger: ")
+    assert message in last
+    assert all(line.startswith("[info") for line in logged)
+
+
+def test_views_that_agree_are_said_to(run):
+    """The one command to run after anything strange."""
+    code, out, _ = run("audit", "views")
+    assert (code, out) == (0, "0 differences between the views and the events\n")
+
+
+DAMAGES = {
+    "UPDATE ledger_p00.balances SET held = held + 1 WHERE player_id = 'anna'": "balances",
+    "DELETE FROM ledger_p00.balances WHERE player_id = 'chi'": "balances",
+    "INSERT INTO ledger_p00.balances VALUES ('zoe', 'EUR', 1, 0, 0, 1, now())": "balances",
+    "UPDATE ledger_p00.rounds SET wins = wins + 1 WHERE round_id = 'r1'": "rounds",
+    "DELETE FROM ledger_p00.rounds WHERE round_id = 'r4'": "rounds",
+    "UPDATE ledger_p00.rounds SET closed_at = NULL, closed_reason = NULL"
+    " WHERE round_id = 'r1'": "rounds",
+    "UPDATE ledger_p00.totals SET win_count = win_count + 1 WHERE game = 'g2'": "totals",
+    "DELETE FROM ledger_p00.totals WHERE currency = 'JPY'": "totals",
+    "DELETE FROM ledger_p00.journal WHERE line = 1 AND account = 'player:real'": "journal",
+    "UPDATE ledger_p00.account_hours SET credit = credit + 1 WHERE account = 'deposits'": "journal",
+    "UPDATE ledger_p00.account_hours SET credit = credit - 100 WHERE account = 'player:bonus'"
+    " AND currency = 'EUR'": "journal",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_any_damage_to_a_view_is_found_and_named(run, execute, damage):
+    """An audit that has never found anything has not been tested."""
+    execute(damage)
+    code, out, _ = run("audit", "views", "--quick")
+    assert code == 1
+    *named, last = out.splitlines()
+    assert {line.partition(",")[0] for line in named if "more" not in line} == {DAMAGES[damage]}
+    assert not last.startswith("0 ")
+    assert run("rebuild", DAMAGES[damage])[0] == 0
+
+
+def test_a_row_that_only_a_view_made_anew_can_judge_is_found(run, execute):
+    """Times and exceptions are not folded twice, but compared with a fresh view."""
+    execute("UPDATE ledger_p00.exceptions SET reason = 'nothing to see here'")
+    assert run("audit", "views", "--quick")[0] == 0
+    code, out, _ = run("audit", "views")
+    assert code == 1
+    assert "exceptions: unexpected row" in out
+    assert run("rebuild", "exceptions")[0] == 0
+
+
+def test_a_rebuilt_view_is_as_it_should_be(run, execute):
+    """What an audit found is mended by one command."""
+    execute("DELETE FROM ledger_p00.totals")
+    assert run("audit", "views", "--quick")[0] == 1
+    code, out, _ = run("rebuild", "totals")
+    assert (code, out) == (0, "totals, partition 0: rebuilt up to event 29\n")
+    assert run("audit", "views")[0] == 0
+    code, out, _ = run("rebuild", "--all", "--partition", "0")
+    assert code == 0
+    assert len(out.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["profits"], ["totals", "--all"], ["totals", "--partition", "1"]]
+)
+def test_wrong_usage_of_rebuild_is_code_two(run, arguments):
+    """It takes a view or all of them."""
+    assert run("rebuild", *arguments)[0] == 2
+
+
+def test_a_stopped_view_is_no_view_that_agrees(told, run, execute):
+    """Nothing was compared: neither 0 nor 1, and the line says at which event it stands."""
+    execute(
+        "INSERT INTO ledger_p00.events (originator_id, originator_version, topic, state)"
+        " VALUES ('player:zoe', 1, 'deposited.v1', decode(repeat('00', 40), 'hex'))"
+    )
+    code, out, err = run("audit", "views", "--quick")
+    assert code == 2
+    assert "has stopped: event 30 (deposited.v1, player zoe, version 1)" in err
+    assert out == ""
