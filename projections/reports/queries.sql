@@ -27,14 +27,15 @@ WHERE hour >= %(begins)s AND hour < %(ends)s AND hour <> ALL(%(shared)s::timesta
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)
 GROUP BY 1, 2, 3, 4
 
--- name: movements_between
--- What was recorded in a time, as the view of totals has seen it.
+-- name: movements_in_hours
+-- What was recorded in some hours, as far as the view of totals has seen it.
 SELECT events.topic, events.state
 FROM {schema}.transactions AS booked
 JOIN {schema}.events ON events.originator_id = 'player:' || booked.player_id
     AND events.originator_version = booked.version
-WHERE booked.recorded_at >= %s AND booked.recorded_at < %s
-    AND events.topic = ANY(%s::text[]) AND events.notification_id <= %s
+WHERE booked.recorded_at >= %(begins)s AND booked.recorded_at < %(ends)s
+    AND date_trunc('hour', booked.recorded_at) = ANY(%(hours)s::timestamptz[])
+    AND events.topic = ANY(%(topics)s::text[]) AND events.notification_id <= %(position)s
 
 -- name: account_hours
 SELECT account, currency, sum(debit), sum(credit)

@@ -5,7 +5,7 @@ GGR = bets - refunds - wins + reversals; RTP = (wins - reversals) / (bets - refu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
@@ -69,11 +69,12 @@ async def read(asked: Asked, snapshot: Snapshot) -> Sums:
     shared = sorted({hour_begin(edge) for edge in (*starts, ends) if not is_whole_hour(edge)})
     for number, key, hourly in await _hourly(asked, snapshot, (begins, ends), starts, shared):
         _add(sums, (days[number], *key), hourly)
-    for hour in shared:
-        for moment, event in await _movements(snapshot, max(hour, begins), min(hour + _HOUR, ends)):
+    if shared:
+        async for event in _movements(snapshot, (begins, ends), shared):
             if _wanted(asked, event):
-                key = (event.integration, event.game or "", event.currency)
-                _add(sums, (days[place(starts, moment)], *key), sums_of(event))
+                day = days[place(starts, event.recorded_at)]
+                game = (event.integration, event.game or "", event.currency)
+                _add(sums, (day, *game), sums_of(event))
     return sums
 
 
@@ -135,16 +136,20 @@ async def _hourly(
 
 
 async def _movements(
-    snapshot: Snapshot, begins: datetime, ends: datetime
-) -> Iterable[tuple[datetime, GameMovement]]:
-    names = [kind.NAME for kind in _MOVING]
-    parameters = (begins, ends, names, snapshot.positions["totals"])
-    found: list[tuple[datetime, GameMovement]] = []
-    for name, state in await snapshot.rows("movements_between", parameters):
+    snapshot: Snapshot, between: tuple[datetime, datetime], hours: list[datetime]
+) -> AsyncIterator[GameMovement]:
+    """What was recorded in those hours, in no order."""
+    parameters = {
+        "begins": between[0],
+        "ends": between[1],
+        "hours": hours,
+        "topics": [kind.NAME for kind in _MOVING],
+        "position": snapshot.positions["totals"],
+    }
+    async for name, state in snapshot.stream("movements_in_hours", parameters):
         event: Event = open_state(name, state)[1]
         assert isinstance(event, GameMovement)
-        found.append((event.recorded_at, event))
-    return found
+        yield event
 
 
 def _wanted(asked: Asked, event: GameMovement) -> bool:
