@@ -92,7 +92,7 @@ class Site:
         async with self.client.post(self.base_url + path, data=body, headers=given) as answer:
             return Answer(answer.status, await answer.read())
 
-    async def insist(self, body: bytes, deadline_s: float = 40.0) -> Answer:
+    async def insist(self, body: bytes, deadline_s: float = 120.0) -> Answer:
         """As `send`, repeated like providers do until the answer is final."""
         deadline = asyncio.get_running_loop().time() + deadline_s
         while True:
@@ -139,7 +139,7 @@ class Site:
     async def events(self, player_id: str) -> list[dict[str, Any]]:
         """All events of a player."""
         events: list[dict[str, Any]] = []
-        after = 0
+        after: int | None = 0
         while after is not None:
             path = f"/players/{player_id}/events?after={after}&limit=500"
             page = (await self.operate("GET", path)).json
@@ -153,7 +153,7 @@ class Site:
 
 
 @asynccontextmanager
-async def visiting(base_url: str, *, timeout_s: float = 10.0) -> AsyncIterator[Site]:
+async def visiting(base_url: str, *, timeout_s: float = 45.0) -> AsyncIterator[Site]:
     """A `Site` with as many connections as the test wants."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0),

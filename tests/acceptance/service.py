@@ -119,7 +119,7 @@ class Service:
     def wait_ready(self) -> None:
         """Wait until every worker listens and one says that it is ready."""
         deadline = time.monotonic() + START_S
-        while self._listening() < self._workers or self.get("/health/ready")[0] != 200:
+        while len(self._listening()) < self._workers or self.get("/health/ready")[0] != 200:
             assert self.process is not None
             assert self.process.poll() is None, f"it stopped: {self.log[-2000:]}"
             assert time.monotonic() < deadline, f"it is not ready: {self.log[-2000:]}"
@@ -136,17 +136,20 @@ class Service:
         except OSError:
             return 0, b""
 
-    def workers(self) -> list[int]:
-        """The worker processes under the supervisor."""
+    def children(self) -> list[int]:
+        """The processes that the supervisor has spawned."""
         return [pid for pid in _children(self.pid) if b"spawn_main" in _command_line(pid)]
 
-    def _listening(self) -> int:
-        """How many sockets listen on the port."""
-        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    def workers(self) -> list[int]:
+        """Those of them that listen."""
+        listening = {f"socket:[{inode}]" for inode in self._listening()}
+        return [pid for pid in self.children() if listening & _open_files(pid)]
+
+    def _listening(self) -> list[str]:
+        """The inodes of the sockets that listen on the port."""
+        sockets = map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])
         wanted = f":{self.port:04X}"
-        return sum(
-            words[1].endswith(wanted) and words[3] == "0A" for words in map(str.split, lines)
-        )
+        return [words[9] for words in sockets if words[1].endswith(wanted) and words[3] == "0A"]
 
     def signal(self, number: int) -> None:
         """Send the started process a signal."""
@@ -164,8 +167,8 @@ class Service:
         return self.wait()
 
     def kill(self) -> None:
-        """Kill it and all its workers at once, as a dying machine does; the database lives on."""
-        for pid in [self.pid, *self.workers()]:
+        """Kill it and all its children at once, as a dying machine does; the database lives on."""
+        for pid in [self.pid, *self.children()]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.wait()
@@ -197,11 +200,24 @@ def _command_line(pid: int) -> bytes:
         return b""
 
 
+def _open_files(pid: int) -> set[str]:
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(OSError):
+            found.add(str(entry.readlink()))
+    return found
+
+
+PATIENT = {"command_age_max_s": 30.0, "answer_timeout_s": 40.0}
+"""Limits for tests that are not about them: a busy machine must not make an answer a 503."""
+
+
 @contextmanager
 def running(
     directory: Path, *, environment: Mapping[str, str] | None = None, **sections: Any
 ) -> Iterator[Service]:
-    """A service that is ready, until the block ends."""
+    """A service that is ready and patient, until the block ends."""
+    sections["limits"] = PATIENT | sections.get("limits", {})
     service = Service(directory, environment=environment, **sections)
     try:
         service.start()

@@ -118,7 +118,7 @@ class Planter:
         body: bytes = b"",
         *,
         keep: bool = True,
-        **headers: str,
+        **headers: Any,
     ) -> tuple[int, Any]:
         """Send, and keep the answer as a place where no secret may be."""
         url = URL(self.site.base_url + path, encoded=True)
@@ -198,7 +198,7 @@ class Planter:
         def sign(text: str) -> str:
             return hashlib.sha1((text + CANARIES["gpas"]).encode()).hexdigest().upper()
 
-        ours = {"x_parent_system_id": "BL13GT"}
+        ours: dict[str, Any] = {"x_parent_system_id": "BL13GT"}
         path = "/gpas/sessions?walletId=ann"
         bearer = f"Bearer {self.launch}"
         status, answer = await self.call(
@@ -235,7 +235,10 @@ class Planter:
                 json.dumps({name: self.token, "é": 1}).encode(),
                 json.dumps({name: self.token})[:-3].encode(),
             ):
-                headers = {"Public_Key": CANARIES["fizzy-key"], "Signature": "0" * 64}
+                headers: dict[str, Any] = {
+                    "Public_Key": CANARIES["fizzy-key"],
+                    "Signature": "0" * 64,
+                }
                 await self.call("POST", path, body, **headers)
 
     async def nonsense(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ async def test_a_call_under_way_at_the_stop_is_answered(
             parts: asyncio.Queue[bytes | None] = asyncio.Queue()
             await parts.put(body[:50])
 
-            async def slowly():
+            async def slowly() -> AsyncIterator[bytes]:
                 while (part := await parts.get()) is not None:
                     yield part
 

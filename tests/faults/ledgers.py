@@ -1,4 +1,4 @@
-"""Ledgers, players and commands for tests below HTTP: a process of the service without its server."""
+"""Ledgers, players and commands for tests below HTTP: the service without its server."""
 
 from __future__ import annotations
 
@@ -110,7 +110,8 @@ class Process:
 
 @asynccontextmanager
 async def opened(url: str, *, partitions: int = 1, **limits: Any) -> AsyncIterator[Process]:
-    """A process of the service, until the block ends."""
+    """A process of the service, until the block ends; a patient one, unless told otherwise."""
+    limits = {"queue_wait_s": 30.0, "answer_s": 40.0} | limits
     counts = Counts()
     async with Ledger(url, partitions, counts, CommitterLimits(**limits)) as ledger:
         yield Process(ledger, counts)

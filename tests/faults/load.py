@@ -31,11 +31,11 @@ class Load:
         self.answers: dict[str, tuple[str, Answer]] = {}
         self.repeated = 0
 
-    async def grows(self, bets: int, deadline_s: float = 60.0) -> None:
+    async def grows(self, bets: int, deadline_s: float = 120.0) -> None:
         """Wait until so many further bets were answered."""
         wanted = len(self.answers) + bets
         async with asyncio.timeout(deadline_s):
-            while len(self.answers) < wanted:
+            while len(self.answers) < wanted:  # noqa: ASYNC110 - the clients are the event
                 await asyncio.sleep(0.02)
 
     async def client(self, name: str) -> None:

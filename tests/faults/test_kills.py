@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.acceptance.service import Service
 from tests.faults.load import betting
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
+Kill = Callable[[Service, Path], Awaitable[None]]
 AFTER_A_KILL = 30
 """Bets to be answered after each kill, before the next."""
 
@@ -95,13 +96,11 @@ async def test_nothing_acknowledged_is_lost_over_many_kills(
     await _survive(service, directory / "pg", KILLS[workers] * 25)
 
 
-async def _survive(
-    service: Service, data_dir: Path, kills: list[Callable[[Service, Path], object]]
-) -> None:
+async def _survive(service: Service, data_dir: Path, kills: Sequence[Kill]) -> None:
     await asyncio.to_thread(service.start)
-    async with visiting(service.base_url) as site, betting(site) as load:
+    async with visiting(service.base_url, timeout_s=5) as site, betting(site) as load:
         for strike in kills:
-            await strike(service, data_dir)  # type: ignore[misc]
+            await strike(service, data_dir)
             await load.grows(AFTER_A_KILL)
         print(f"{len(kills)} kills, {len(load.answers)} bets, {load.repeated} repeated")
     assert service.stop() == 0

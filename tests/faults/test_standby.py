@@ -111,7 +111,7 @@ async def test_a_wait_for_the_standby_that_is_cancelled_is_no_success(
     waiting = asyncio.create_task(process.ledger.execute(bet(session, "b-1")))
     cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     async with asyncio.timeout(10):
-        while not query(own_server.migrate_url, cancel):
+        while not query(own_server.migrate_url, cancel):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
     outcome = await waiting
     assert not isinstance(outcome, Accepted)

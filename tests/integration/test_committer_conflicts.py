@@ -137,7 +137,7 @@ async def test_many_players_of_two_processes_lose_and_double_nothing(database_ur
         )
         accepted = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
         refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-        spent = {outcome.event.movement_id for outcome in accepted if outcome.event is not None}  # type: ignore[union-attr]
+        spent = {outcome.event.movement_id for outcome in accepted if outcome.event is not None}
         assert len(spent) == booked(database_url) == 8 * 20
         assert {outcome.refusal for outcome in refused} == {Refusal.INSUFFICIENT_FUNDS}
         assert len(refused) == 2 * 8 * 10

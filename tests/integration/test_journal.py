@@ -14,6 +14,7 @@ import pytest
 from adapters import journal as module
 from adapters.journal import Entry, Journal
 from adapters.metrics import Metrics
+from ledger.connections import connect
 from tests.faults.ledgers import query
 
 NOW = datetime.now(UTC)
@@ -158,7 +159,7 @@ async def test_entries_wait_while_the_database_is_away_and_keep_their_order(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An outage of the database is when evidence matters most."""
-    connect, failures = module.connect, 2
+    failures = 2
 
     async def failing(url, purpose):
         nonlocal failures

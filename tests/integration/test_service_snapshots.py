@@ -42,7 +42,8 @@ async def test_the_first_call_of_a_player_with_many_events_reads_few_of_them(
         await _saved(database_url, EVENTS - EVERY - 100)
     async with opened(database_url) as two:
         store = two.ledger.stores[0]
-        load, read = store.load, []
+        load = store.load
+        read: list[int] = []
 
         async def counting(streams):
             loaded = await load(streams)
@@ -71,46 +72,34 @@ async def test_a_snapshot_and_the_events_alone_give_the_same_player(
     assert short == whole
 
 
-@pytest.mark.parametrize(
-    ("what", "change"),
-    [
-        (
-            "a snapshot with another hash",
-            "UPDATE ledger_p00.snapshots SET state = decode(repeat('00', 32), 'hex')"
-            " || substring(state FROM 33)",
-        ),
-        (
-            "a snapshot of another version",
-            "UPDATE ledger_p00.snapshots SET version = version - 1",
-        ),
-        (
-            "a snapshot beyond the last event",
-            "UPDATE ledger_p00.snapshots SET version = 100000",
-        ),
-        (
-            "a snapshot that is no JSON",
-            "UPDATE ledger_p00.snapshots SET state = substring(state FROM 1 FOR 60)",
-        ),
-        (
-            "a tail of events that is gone",
-            "DELETE FROM ledger_p00.events WHERE originator_version >= "
-            "(SELECT version FROM ledger_p00.snapshots)",
-        ),
-        (
-            "an event in the middle that is gone",
-            "DELETE FROM ledger_p00.events WHERE originator_version = "
-            "(SELECT version + 1 FROM ledger_p00.snapshots)",
-        ),
-        (
-            "the event of the snapshot replaced by another's",
-            "UPDATE ledger_p00.events SET state = (SELECT state FROM ledger_p00.events"
-            " WHERE originator_version = 5) WHERE originator_version ="
-            " (SELECT version FROM ledger_p00.snapshots)",
-        ),
-    ],
-)
+_LAST = "(SELECT version FROM ledger_p00.snapshots)"
+_TAMPERING = {
+    "a snapshot with another hash": """
+        UPDATE ledger_p00.snapshots
+        SET state = decode(repeat('00', 32), 'hex') || substring(state FROM 33)
+    """,
+    "a snapshot of another version": "UPDATE ledger_p00.snapshots SET version = version - 1",
+    "a snapshot beyond the last event": "UPDATE ledger_p00.snapshots SET version = 100000",
+    "a snapshot that is no JSON": """
+        UPDATE ledger_p00.snapshots SET state = substring(state FROM 1 FOR 60)
+    """,
+    "a tail of events that is gone": f"""
+        DELETE FROM ledger_p00.events WHERE originator_version >= {_LAST}
+    """,
+    "an event in the middle that is gone": f"""
+        DELETE FROM ledger_p00.events WHERE originator_version = {_LAST} + 1
+    """,
+    "the snapshot's event replaced by another": f"""
+        UPDATE ledger_p00.events
+        SET state = (SELECT state FROM ledger_p00.events WHERE originator_version = 5)
+        WHERE originator_version = {_LAST}
+    """,
+}
+
+
+@pytest.mark.parametrize("what", _TAMPERING)
 async def test_what_does_not_belong_together_is_noticed_and_the_player_stops(
-    database_url: str, admin_url: str, what: str, change: str
+    database_url: str, admin_url: str, what: str
 ) -> None:
     """Money is not moved on a state that somebody has changed; other players go on."""
     async with opened(database_url, snapshot_every=20) as one:
@@ -118,7 +107,7 @@ async def test_what_does_not_belong_together_is_noticed_and_the_player_stops(
         await _saved(database_url, 20)
         for number in range(3):
             await one.accepted(bet(session, f"behind-{number}", 1))
-    _change(admin_url, change)
+    _change(admin_url, _TAMPERING[what])
     async with opened(database_url) as two:
         assert await two.refused(bet(session, "next")) is Refusal.INTERNAL
         other = await two.player("bob")
