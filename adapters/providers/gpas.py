@@ -172,6 +172,9 @@ class GpasProvider(Adapter[Gpas]):
         value = _value(call, body)
         round_id = tags.optional_identifier("roundid")
         common = await self._common(call, body, tags)
+        if common["game"] is None:
+            # A win or a rollback takes its round's game; only a bet has none to take.
+            common["game"] = (await self._wallet_session(call, "walletSessionId")).game
         command = PlaceBet(
             **common,
             amount=self._units(value, common["currency"]),
@@ -241,7 +244,7 @@ class GpasProvider(Adapter[Gpas]):
             "policy": self.settings.policy,
             "session": session.token_hash.hex(),
             "currency": session.currency,
-            "game": game or session.game,
+            "game": game,
             "closes_round": close is True or close == "true",
             "tags": tags.marks("gpasSessionId"),
         }
