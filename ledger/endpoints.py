@@ -113,7 +113,10 @@ class Appender:
         return self._prepared
 
     async def _connect(self) -> PreparedStatement:
-        prepared = PreparedStatement(await connect(self._url, self._purpose))
+        # A server process whose client has given up must not wait for the log's lock for ever.
+        watched = {"client_connection_check_interval": "500ms"}
+        connection = await connect(self._url, self._purpose, settings=watched)
+        prepared = PreparedStatement(connection)
         try:
             await prepared.prepare(self._statement)
         except BaseException:

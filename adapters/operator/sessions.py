@@ -24,22 +24,19 @@ async def open_session(api: Api, call: ApiCall, given: SessionBody) -> Reply:
     api.unit(given.currency)
     player_id = call.path["player_id"]
     token = api.ledger.mint_token(player_id)
-    accepted = await api.execute(
-        OpenSession(
-            player_id=player_id,
-            actor=call.actor,
-            session=token_hash(token),
-            integration=given.integration,
-            game=given.game,
-            currency=given.currency,
-            policy=integration.policy,
-        )
+    command = OpenSession(
+        player_id=player_id,
+        actor=call.actor,
+        session=token_hash(token),
+        integration=given.integration,
+        game=given.game,
+        currency=given.currency,
+        policy=integration.policy,
     )
-    assert accepted.event is not None, "a fresh token opens a session"
+    player = (await api.execute(command)).player
+    opened_at = player.sessions[command.session].opened_at
     lifetime = timedelta(seconds=integration.policy.session_ttl_s)
-    return Reply(
-        201, SessionView(session_token=token, expires_at=accepted.event.recorded_at + lifetime)
-    )
+    return Reply(201, SessionView(session_token=token, expires_at=opened_at + lifetime))
 
 
 async def close_session(api: Api, call: ApiCall, _: Nothing) -> Reply:

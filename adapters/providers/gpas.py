@@ -30,7 +30,6 @@ from ledger.commands import (
     ReadBalance,
     RollbackMovement,
 )
-from ledger.events import SessionOpened
 from ledger.money import (
     Currency,
     MalformedAmount,
@@ -138,9 +137,9 @@ class GpasProvider(Adapter[Gpas]):
             parent=launch.token_hash.hex(),
             policy=self.settings.policy,
         )
-        opened = (await self.execute(command)).event
-        assert isinstance(opened, SessionOpened)
-        created = opened.recorded_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        player = (await self.execute(command)).player
+        opened_at = player.sessions[command.session].opened_at
+        created = opened_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         answer = {"id": token, "walletId": wallet_id, "created": created, "status": "OPEN"}
         return Reply(200, orjson.dumps(answer))
 

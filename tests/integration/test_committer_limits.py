@@ -258,7 +258,6 @@ async def test_a_batch_that_breaks_off_is_unavailable_and_settled_by_its_retry(
     assert booked(database_url) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the append connection sets no bound yet")
 async def test_a_stalled_log_does_not_pile_up_connections(
     database_url: str, admin_url: str
 ) -> None:

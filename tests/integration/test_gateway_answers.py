@@ -127,18 +127,9 @@ async def test_a_bet_whose_commit_is_unknown_gets_its_first_answer_over_http(
         assert len(await site.bets("ann")) == 1
 
 
-_SESSION_WITHOUT_EVENT = pytest.mark.xfail(
-    strict=True, reason="opening a session again answers without its event: 500"
-)
-
-
 @pytest.mark.parametrize(
     "cut",
-    [
-        Cut.BEFORE,
-        pytest.param(Cut.AFTER, marks=_SESSION_WITHOUT_EVENT),
-        pytest.param(Cut.UNDERWAY, marks=_SESSION_WITHOUT_EVENT),
-    ],
+    [Cut.BEFORE, Cut.AFTER, Cut.UNDERWAY],
     ids=lambda cut: cut.name.lower(),
 )
 async def test_an_operators_calls_whose_commit_is_unknown_are_answered(

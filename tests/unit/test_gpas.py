@@ -23,7 +23,7 @@ from ledger.commands import (
     RollbackMovement,
 )
 from ledger.currencies import Currencies
-from ledger.events import SessionOpened
+from ledger.player import Player, Session
 from ledger.refusals import Refusal, Refused
 from ledger.service import Accepted, token_hash
 from ledger.store import SessionRow, StoreUnavailable
@@ -401,17 +401,11 @@ async def test_the_sum_is_rounded_down_and_the_parts_add_up(
 
 
 def opened() -> Accepted:
-    """The ledger's answer to an opened session."""
-    event = SessionOpened(
-        movement_id=MOVEMENT,
-        recorded_at=NOW.replace(microsecond=123_456),
-        operation="open_session",
-        session=token_hash(f"minted-for-{PLAYER}"),
-        game="launched-game",
-        currency="EUR",
-        parent=token_hash(LAUNCH),
-    )
-    return accepted(event=event)
+    """The ledger's answer to an opened session, its event not needed: it may be found again."""
+    opened_at = NOW.replace(microsecond=123_456)
+    session = Session(token_hash(f"minted-for-{PLAYER}"), "gpas", "launched-game", "EUR", opened_at)
+    player = Player(PLAYER, version=3, sessions={session.session: session})
+    return accepted(player=player, event=None)
 
 
 def opening(wallet_id: str = PLAYER, token: str | None = f"Bearer {LAUNCH}") -> Call:
