@@ -6,6 +6,7 @@ Money does not depend on views: whatever goes wrong here is logged, shown and tr
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 LAG_MAX_S: Final = 10.0
 """A view whose oldest missing event is older than this is called behind."""
 
+_NICENESS: Final = 10
+"""Providers' calls go first where cores are scarce."""
 _WATCH_S: Final = 1.0
 _AGAIN_S: Final = 5.0
 
@@ -35,6 +38,7 @@ def project_as_child(file: Path | None, url: str, parent: int) -> None:
     """Run the views in a process of the service's; ends when the service is gone."""
     settings = load(file)
     configure_logging()
+    os.nice(_NICENESS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_project_under(parent, url, settings.database.partitions))
 

@@ -31,7 +31,7 @@ class RunnerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How the runner goes about it. Times in seconds, sizes in events."""
 
     batch_max: int = 10_000
-    pause_s: float = 0.1
+    pause_s: float = 0.4
     """Between batches at the head: larger batches cost the ledger less."""
     turn_s: float = 0.5
     """How long views that are far behind may keep the others from looking at the head."""
