@@ -104,6 +104,7 @@ class Runner:
             log.warning("log_unreadable", schema=self._schema, error=_one_line(error))
 
     async def _catch_up(self) -> None:
+        """To the head as it is at the start: under traffic there is always a little more."""
         head = await self._feed.head()
         while behind := self._behind(head):
             moved = await asyncio.gather(
@@ -111,7 +112,6 @@ class Runner:
             )
             if not any(moved):
                 return  # a log that ends before its head was cut; the next look tells
-            head = await self._feed.head()
 
     async def _follow(self, after: int, head: int, writers: Sequence[ViewWriter]) -> int:
         """Move views that stand at the same place, for a turn; how many events were read.
