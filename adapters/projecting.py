@@ -104,6 +104,7 @@ class Projecting:
             try:
                 await Runner(self._url, partition, limits=limits).run()
             except Exception:
+                # The outermost loop of a partition's views: logged, and tried again.
                 log.exception("projections_failed", partition=partition, again_in_s=_AGAIN_S)
             await asyncio.sleep(_AGAIN_S)
 
@@ -124,6 +125,7 @@ class Projecting:
         except StoreUnavailable:
             return  # readiness says so already
         except Exception:
+            # Looking is all that failed; the views go on, and the next look is a second away.
             log.exception("view_status_failed", partition=partition)
             return
         self._statuses[partition] = found

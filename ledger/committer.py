@@ -127,6 +127,7 @@ class Committer:
             try:
                 await work()
             except Exception:
+                # The outermost loop: what it cannot name it logs, and goes on after a pause.
                 log.exception("committer_failed", work=work.__name__)
             await asyncio.sleep(self.limits.retry_pause_s)
 
@@ -192,6 +193,7 @@ class Committer:
             while not pending.answer.done():
                 await self._try([pending])
         except Exception:
+            # The outermost edge of one command: logged, answered, and nothing in memory trusted.
             log.exception("command_failed", command=type(pending.command).__name__)
             self._forget()
             pending.resolve(Refused(Refusal.INTERNAL, "the command failed"))

@@ -2,6 +2,8 @@
 
 `evolve` never refuses and never asks: whatever was recorded happened. Rounds and sessions that fell
 out of the bounds are read back from the log when a decision needs them (`readmit`).
+
+One module although a long one: the state and the only code that may change it are read together.
 """
 
 from __future__ import annotations

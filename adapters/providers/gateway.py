@@ -103,6 +103,7 @@ class Gateway:
             refused = error.refused
             reply = self._provider.refuse(call, refused)
         except Exception:
+            # The outermost edge of a call: a defect is answered in the protocol's own form.
             log.exception("call_failed", integration=self._name, trace_id=call.trace_id)
             refused = Refused(Refusal.INTERNAL, "internal error")
             reply = self._provider.refuse(call, refused)
