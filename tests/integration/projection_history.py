@@ -151,6 +151,17 @@ def contents(url: str, schema: str = "ledger_p00") -> dict[str, list[Any]]:
         }
 
 
+def images(url: str, schema: str = "ledger_p00") -> dict[str, bytes]:
+    """Every table of the views as the database sends it in binary, ordered by its key."""
+    found = {}
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        for table, key in TABLES.items():
+            rows = f"SELECT * FROM {schema}.{table} ORDER BY {key}"
+            with cursor.copy(f"COPY ({rows}) TO STDOUT (FORMAT BINARY)".encode()) as copy:
+                found[table] = b"".join(copy)
+    return found
+
+
 def positions(url: str, schema: str = "ledger_p00") -> dict[str, int]:
     """Where each view is."""
     with psycopg.connect(url) as connection:

@@ -10,9 +10,15 @@ import pytest
 
 from ledger.store import AppendBatch, Store
 from projections.rebuild import RebuildBusy, compare, rebuild
-from projections.registry import VIEW_NAMES
+from projections.registry import VIEW_NAMES, VIEWS
 from tests.integration import projection_model as model
-from tests.integration.projection_history import History, contents, positions
+from tests.integration.projection_history import (
+    TABLES,
+    History,
+    contents,
+    images,
+    positions,
+)
 from tests.integration.test_projection_runner import (
     FUTURE,
     OPENED,
@@ -100,6 +106,71 @@ async def test_a_view_is_compared_while_it_moves(store: Store, database_url: str
             await history.append(store)
             for name in VIEW_NAMES:
                 assert await compare(database_url, 0, name) == []
+
+
+CHANGED = {
+    "text": "coalesce({0}, '') || 'x'",
+    "bigint": "coalesce({0}, 0) + 1",
+    "smallint": "{0} + 100",
+    "timestamp with time zone": "coalesce({0}, 'epoch') - interval '1 microsecond'",
+}
+"""Another value of each type, as little another as may be."""
+
+
+def ways_to_alter_a_row(url: str) -> list[tuple[str, str, str]]:
+    """For every column of every view's tables: the view, the table, and what to set."""
+    with psycopg.connect(url) as connection:
+        # so that only the comparison can find it
+        connection.execute(
+            """DO $$ DECLARE checked record; BEGIN
+            FOR checked IN SELECT conrelid::regclass AS relation, conname FROM pg_constraint
+                WHERE contype = 'c' AND connamespace = 'ledger_p00'::regnamespace
+            LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', checked.relation,
+                checked.conname); END LOOP; END $$"""
+        )
+        columns = connection.execute(
+            """SELECT view, table_name, column_name, data_type
+            FROM ledger_p00.projections, information_schema.columns
+            WHERE table_schema = 'ledger_p00' AND table_name = ANY (tables)
+                AND is_generated = 'NEVER'"""
+        ).fetchall()
+    return [
+        (view, table, f"{column} = {CHANGED[kind].format(column)}")
+        for view, table, column, kind in columns
+    ]
+
+
+@pytest.mark.slow
+async def test_one_value_of_one_row_is_enough_for_a_difference(
+    store: Store, database_url: str, admin_url: str
+):
+    """A comparison that passes over a column, a table or the last row would prove nothing."""
+    history = History(8)
+    history.play(150)
+    await history.append(store)
+    async with running(database_url):
+        await until(lambda: all_at(database_url, len(history.booked)))
+    before = images(database_url)
+    ways = ways_to_alter_a_row(admin_url)
+    assert {(view, table) for view, table, _ in ways} == {
+        (view.name, table) for view in VIEWS for table in view.tables
+    }
+    for view, table, change in ways:
+        with psycopg.connect(admin_url, autocommit=True) as connection:
+            key = TABLES[table].replace(",", " DESC,")
+            last = f"SELECT ctid FROM ledger_p00.{table} ORDER BY {key} DESC LIMIT 1"
+            connection.execute(
+                f"UPDATE ledger_p00.{table} SET {change} WHERE ctid = ({last})".encode()
+            )
+            altered = images(database_url)
+            assert [name for name in before if altered[name] != before[name]] == [table], change
+            found = await compare(database_url, 0, view)
+            assert [(each.table, each.kind) for each in found] == [
+                (table, "missing"),
+                (table, "unexpected"),
+            ], change
+            assert await rebuild(database_url, 0, view) == len(history.booked)
+    assert images(database_url) == before
 
 
 async def test_a_rebuild_mends_a_view_that_was_altered(

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -27,7 +23,6 @@ from projections.runner import Runner, RunnerLimits
 from projections.status import StatusReader, ViewStatus
 from tests.integration.projection_history import History, contents, positions
 
-ROOT = Path(__file__).parents[2]
 QUICK = RunnerLimits(batch_max=50, pause_s=0.0, poll_s=0.05)
 LONG = RunnerLimits(pause_s=0.0, poll_s=60.0)
 
@@ -113,31 +108,6 @@ async def test_cancelled_at_any_point_it_goes_on_where_it_was(store: Store, data
         await history.append(store)
         async with running(database_url, RunnerLimits(batch_max=7, pause_s=0.0, poll_s=0.05)):
             await asyncio.sleep(chance.random() * 0.15)
-    async with running(database_url):
-        await until(lambda: all_at(database_url, len(history.booked)))
-    await check_views(database_url, len(history.booked))
-
-
-@pytest.mark.faults
-@pytest.mark.slow
-async def test_killed_in_any_batch_it_loses_and_repeats_nothing(store: Store, database_url: str):
-    """Position and rows are one transaction: there is no moment at which a kill hurts."""
-    chance = random.Random(6)
-    history = History(6)
-    for _ in range(8):
-        history.play(120)
-        await history.append(store)
-        process = subprocess.Popen(  # noqa: ASYNC220 - it is quick
-            [sys.executable, "-m", "tests.integration.projection_process", database_url, "3"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        await asyncio.to_thread(process.stdout.readline)
-        await asyncio.sleep(chance.random() * 0.5)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    print("positions after the kills:", positions(database_url))
     async with running(database_url):
         await until(lambda: all_at(database_url, len(history.booked)))
     await check_views(database_url, len(history.booked))
