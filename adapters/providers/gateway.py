@@ -122,6 +122,8 @@ class Gateway:
                 async with asyncio.timeout(self._limits.body_timeout_s):
                     body = await _read_all(content, most)
             except TimeoutError:
+                if _is_garbled(request):
+                    raise RefusedCall(Refusal.MALFORMED_REQUEST, "the body is garbled") from None
                 # Also at a stop: the call may be good, so its provider must send it again.
                 raise RefusedCall(Refusal.UNAVAILABLE, "the body came too slowly") from None
             except (ConnectionError, web.RequestPayloadError):
@@ -191,6 +193,14 @@ class Gateway:
                 trace_id=call.trace_id,
             )
         )
+
+
+def _is_garbled(request: web.Request) -> bool:
+    """Whether the parser gave up in the middle of the body.
+
+    aiohttp queues that error like a next request and leaves the body's reader waiting.
+    """
+    return bool(getattr(request.protocol, "_messages", ()))
 
 
 async def _read_all(content: StreamReader, most: int) -> bytes:
