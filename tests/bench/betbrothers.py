@@ -6,18 +6,23 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 
-from tests.bench.traffic import Request, Seat
+from tests.bench.traffic import Request, Seat, identifier
 
 SECRET = "benchmark-shared-password"
 PATH = "/betbrothers/operator/wallet"
 WIN_DELAY = 2_000
 
 
+def integration() -> dict[str, object]:
+    """The integration as the service's configuration has it."""
+    return {"protocol": "betbrothers", "secrets": [SECRET], "session_ttl_s": 86_400}
+
+
 def signed_bets(seats: Sequence[Seat], *, seed: int) -> Iterator[Request]:
     """Bets without end, each the only one of its round, which it closes."""
     chance = random.Random(seed)
     while True:
-        yield _money_call(chance, "bet", chance.choice(seats), _identifier(chance), closes=True)
+        yield _money_call(chance, "bet", chance.choice(seats), identifier(chance), closes=True)
 
 
 def signed_rounds(seats: Sequence[Seat], *, seed: int) -> Iterator[Request]:
@@ -25,7 +30,7 @@ def signed_rounds(seats: Sequence[Seat], *, seed: int) -> Iterator[Request]:
     chance = random.Random(seed)
     open_rounds: list[tuple[Seat, str]] = []
     while True:
-        fresh = [(chance.choice(seats), _identifier(chance)) for _ in range(WIN_DELAY)]
+        fresh = [(chance.choice(seats), identifier(chance)) for _ in range(WIN_DELAY)]
         for number, (seat, round_id) in enumerate(fresh):
             yield _money_call(chance, "bet", seat, round_id, closes=False)
             if open_rounds:
@@ -37,7 +42,7 @@ def signed_rounds(seats: Sequence[Seat], *, seed: int) -> Iterator[Request]:
 def _money_call(
     chance: random.Random, action: str, seat: Seat, round_id: str, *, closes: bool
 ) -> Request:
-    transfer = {"transaction_id": _identifier(chance), "round_id": round_id, "round_close": closes}
+    transfer = {"transaction_id": identifier(chance), "round_id": round_id, "round_close": closes}
     call = {
         "amount": chance.randrange(1, 500),
         "currency_code": "EUR",
@@ -59,7 +64,3 @@ def signed(call: dict[str, object]) -> Request:
     signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     headers = (("Content-Type", "application/json"), ("X-REQUEST-SIGN", signature))
     return Request("POST", PATH, headers, body)
-
-
-def _identifier(chance: random.Random) -> str:
-    return f"{chance.getrandbits(128):032x}"

@@ -14,6 +14,7 @@ PARTS = {
     "f": "throughput after two million events",
     "g": "first call of a player with 100 000 events",
     "h": "memory and start-up time",
+    "p": "a row per provider",
 }
 SHAPES = (Shape(1, 1), Shape(2, 2))
 

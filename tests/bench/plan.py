@@ -9,6 +9,7 @@ from tests.bench.history import History
 from tests.bench.measures import Figure, Sample, Scenario, disturbed, find
 from tests.bench.options import Options
 from tests.bench.over_http import SIDE_LEVELS, library_server, null_server, signed_server
+from tests.bench.providers import Providers
 from tests.bench.provision import take_seats
 from tests.bench.report import BARE_SQL, SIDE_LEVEL
 from tests.bench.scenarios import SlowCommits, bets, rounds
@@ -29,6 +30,7 @@ class Plan:
         self._say = say
         self._services: list[Service] = []
         self._slow: list[Scenario] = []
+        self._providers = Providers(options, postgres, stack, say)
 
     def prepare(self) -> list[Scenario]:
         """Start what is needed; returns the scenarios in the order of each round."""
@@ -45,6 +47,8 @@ class Plan:
         if parts & set("deh"):
             for shape in self._options.shapes:
                 scenarios += self._service(shape)
+        if "p" in parts:
+            scenarios += self._providers.scenarios()
         return [*scenarios, *self._slow]
 
     def figures(self, middle: Sequence[Sample]) -> list[Figure]:
@@ -52,6 +56,8 @@ class Plan:
         figures: list[Figure] = []
         if "e" in self._options.parts:
             figures += self._slow_figures(middle)
+        if "p" in self._options.parts:
+            figures += self._providers.figures(middle)
         if "h" in self._options.parts:
             for service in self._services:
                 memory = service.peak_memory_bytes() / 2**20

@@ -1,5 +1,6 @@
 """The scenarios of the service: bets and rounds at rising load, and the same with slow commits."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.bench.betbrothers import signed_bets, signed_rounds
@@ -8,7 +9,7 @@ from tests.bench.measures import Sample, Scenario
 from tests.bench.over_http import OverHttp
 from tests.bench.processes import BenchmarkError
 from tests.bench.service import Service
-from tests.bench.traffic import Lanes, Seat
+from tests.bench.traffic import Lanes, Request, Seat
 
 RATE_MAX = 20_000
 SLOW_COMMIT_US = 2_000
@@ -19,15 +20,7 @@ ROUNDS = "service, rounds"
 def bets(service: Service, seats: list[Seat], levels: tuple[int, ...], *, name: str) -> OverHttp:
     """Signed bets, each the only one of its round."""
     lanes = Lanes(service.directory / f"{service.database}-bets", signed_bets(seats, seed=4))
-    return OverHttp(
-        name=name,
-        levels=levels,
-        port=service.port,
-        trees=lambda: {"service": service.pid, "database": service.postgres.pid},
-        lanes=lanes,
-        rate_max=RATE_MAX,
-        booked=service.booked,
-    )
+    return _over_http(service, lanes, levels, name=name)
 
 
 def rounds(service: Service, seats: list[Seat], levels: tuple[int, ...], *, name: str) -> OverHttp:
@@ -35,13 +28,37 @@ def rounds(service: Service, seats: list[Seat], levels: tuple[int, ...], *, name
     directory = service.directory / f"{service.database}-rounds"
     # one sender: over two, a win might overtake its bet
     lanes = Lanes(directory, signed_rounds(seats, seed=5), count=1)
+    return _over_http(service, lanes, levels, name=name)
+
+
+def provider_bets(
+    service: Service,
+    requests: Iterator[Request],
+    levels: tuple[int, ...],
+    *,
+    name: str,
+    rate_max: int = RATE_MAX,
+) -> OverHttp:
+    """Bets of any provider; `rate_max` of them are made in advance for each second."""
+    lanes = Lanes(service.directory / name.replace("/", "-"), requests)
+    return _over_http(service, lanes, levels, name=name, rate_max=rate_max)
+
+
+def _over_http(
+    service: Service,
+    lanes: Lanes,
+    levels: tuple[int, ...],
+    *,
+    name: str,
+    rate_max: int = RATE_MAX,
+) -> OverHttp:
     return OverHttp(
         name=name,
         levels=levels,
         port=service.port,
         trees=lambda: {"service": service.pid, "database": service.postgres.pid},
         lanes=lanes,
-        rate_max=RATE_MAX,
+        rate_max=rate_max,
         booked=service.booked,
     )
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.betbrothers import SECRET
+from tests.bench import betbrothers, fizzybubbly, gpas, marbles
 from tests.bench.databases import Postgres
 from tests.bench.processes import (
     ROOT,
@@ -112,19 +112,17 @@ class Service:
 
     def _write_configuration(self) -> Path:
         file = self.directory / f"{self.database}.toml"
-        tables = {
+        tables: dict[str, dict[str, object]] = {
             "server": {"host": "127.0.0.1", "port": self.port, "workers": self.shape.workers},
             "database": {
                 "url": self.postgres.service_url(self.database),
                 "migrate_url": self.postgres.url(self.database),
                 "partitions": self.shape.partitions,
             },
-            "integrations.betbrothers": {
-                "protocol": "betbrothers",
-                "secrets": [SECRET],
-                "session_ttl_s": 86_400,
-            },
         }
+        for provider in (betbrothers, marbles, gpas, fizzybubbly):
+            settings = provider.integration()
+            tables[f"integrations.{settings['protocol']}"] = settings
         lines = []
         for table, settings in tables.items():
             lines.append(f"[{table}]")

@@ -3,6 +3,7 @@
 A protocol takes part by a function that yields `Request`s without end; nothing else here knows it.
 """
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +33,11 @@ class Seat:
 
     player_id: str
     session_token: str
+
+
+def identifier(chance: random.Random) -> str:
+    """An id of a transaction or round that no other call has."""
+    return f"{chance.getrandbits(128):032x}"
 
 
 class Lanes:
