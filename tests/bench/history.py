@@ -1,4 +1,4 @@
-"""What a long history costs: throughput after millions of events, and the first call of a player.
+"""What a long history costs: throughput after millions of events, first calls, and the views.
 
 Two services on two databases: one empty, one that was given a history of real bets before.
 """
@@ -31,6 +31,7 @@ from tests.bench.provision import take_seats
 from tests.bench.scenarios import bets
 from tests.bench.service import Service, Shape, exchange, running_service
 from tests.bench.traffic import Seat
+from tests.bench.views import Views
 
 LOADERS = 2
 IN_FLIGHT = 64
@@ -41,7 +42,7 @@ COLD_AIM_MS = 10.0
 
 
 class History:
-    """Parts f and g of the suite: they share the loading."""
+    """Parts f, g and v of the suite: they share the loading."""
 
     def __init__(
         self, options: Options, postgres: Postgres, stack: ExitStack, say: Callable[[str], None]
@@ -54,11 +55,19 @@ class History:
     def figures(self) -> list[Figure]:
         """Load the history, then measure what the chosen parts ask for."""
         grown, seats, heavy = self._grown()
+        # without the backlog of the loading: it would be worked off while others are measured
+        views = Views(self._options, grown, self._say)
+        caught_up = views.catch_up()
+        self._postgres.execute("CHECKPOINT")
+        grown.start()
         figures: list[Figure] = []
+        played = bets(grown, seats, (IN_FLIGHT,), name="after the history")
         if "g" in self._options.parts:
             figures += self._first_calls(grown, seats, heavy)
         if "f" in self._options.parts:
-            figures += self._throughput(grown, seats)
+            figures += self._throughput(played)
+        if "v" in self._options.parts:
+            figures += views.figures(played, caught_up)
         figures.append(Figure("start to answer with the history", grown.start_s, "s"))
         return figures
 
@@ -74,15 +83,13 @@ class History:
         return take_seats(service.port, names)
 
     def _grown(self) -> tuple[Service, list[Seat], list[Seat]]:
-        """A restarted service with the whole history, its players, and the few with the most."""
+        """A stopped service with the whole history, its players, and the few with the most."""
         service = self._service("grown")
         seats = self._seats(service)
         names = (f"heavy-{number}" for number in range(self._options.heavy_players))
         heavy = take_seats(service.port, names)
         service.stop()
         self._load(service, seats, heavy)
-        self._postgres.execute("CHECKPOINT")
-        service.start()
         return service, seats, heavy
 
     def _load(self, service: Service, seats: list[Seat], heavy: list[Seat]) -> None:
@@ -130,11 +137,11 @@ class History:
             Figure("second call of such a player, median", median(second), "ms"),
         ]
 
-    def _throughput(self, grown: Service, seats: list[Seat]) -> list[Figure]:
+    def _throughput(self, played: Scenario) -> list[Figure]:
         empty = self._service("empty")
-        scenarios: dict[str, Scenario] = {
+        scenarios = {
             "empty store": bets(empty, self._seats(empty), (IN_FLIGHT,), name="empty store"),
-            "after the history": bets(grown, seats, (IN_FLIGHT,), name="after the history"),
+            "after the history": played,
         }
         for name, scenario in scenarios.items():
             cold = scenario.measure(IN_FLIGHT, WARM_UP_S)

@@ -15,7 +15,10 @@ PARTS = {
     "g": "first call of a player with 100 000 events",
     "h": "memory and start-up time",
     "p": "a row per provider",
+    "v": "the views: catching up, lag under load, rebuild",
 }
+VIEWS_EVENTS_MIN = 50_000
+"""So that the views pass the stretches that are compared in more than one batch."""
 SHAPES = (Shape(1, 1), Shape(2, 2))
 
 
@@ -48,6 +51,8 @@ def parse(arguments: list[str] | None = None) -> Options:
     quick: bool = chosen.quick
     heavy_events = 10_000 if quick else 100_000
     history_events: int = chosen.events or (50_000 if quick else 2_000_000)
+    if "v" in parts and history_events < VIEWS_EVENTS_MIN:
+        parser.error(f"part v needs --events of {VIEWS_EVENTS_MIN} at least")
     return Options(
         parts=parts,
         rounds=chosen.rounds or (1 if quick else 3),

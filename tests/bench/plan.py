@@ -63,7 +63,7 @@ class Plan:
                 memory = service.peak_memory_bytes() / 2**20
                 figures.append(Figure(f"peak memory of {service.shape}", memory, "MiB"))
                 figures.append(Figure(f"start to answer of {service.shape}", service.start_s, "s"))
-        if self._options.parts & set("fg"):
+        if self._options.parts & set("fgv"):
             history = History(self._options, self._postgres, self._stack, self._say)
             figures += history.figures()
         return figures
