@@ -29,6 +29,12 @@ def opening(launch: Seat) -> Request:
     return Request("POST", f"/gpas/sessions?{query}", headers, b"")
 
 
+def balance(seat: Seat) -> Request:
+    """The question for the balance, with which a game starts."""
+    query = urlencode({"walletSessionId": seat.session_token})
+    return Request("GET", f"/gpas/wallets/balance?{query}", _signature(query.encode()), b"")
+
+
 def signed_bets(seats: Sequence[Seat], *, seed: int) -> Iterator[Request]:
     """Debits without end, each the only one of its round, which it closes."""
     chance = random.Random(seed)

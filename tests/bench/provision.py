@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import aiohttp
 
@@ -12,8 +13,17 @@ from tests.bench.traffic import Request, Seat
 CALLS_AT_ONCE = 64
 DEPOSIT = "1000000.00"
 
-Opening = Callable[[Seat], Request]
-"""The provider's own call that opens the session which its other calls then name."""
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How a game starts where the provider opens a session of its own from the operator's.
+
+    The first call to name a session makes the service look it up, once; a game's first call asks
+    for the balance, so bets come after it here too.
+    """
+
+    opening: Callable[[Seat], Request]
+    balance: Callable[[Seat], Request]
 
 
 def take_seats(
@@ -21,17 +31,17 @@ def take_seats(
     player_ids: Iterable[str],
     *,
     integration: str = "betbrothers",
-    opening: Opening | None = None,
+    launch: Launch | None = None,
 ) -> list[Seat]:
     """Register the players, give each money and a session; returns where they sit.
 
-    With an `opening` that session is a launch, and the seats have the sessions opened from it.
+    With a `launch` the seats have the sessions that the provider opened from those.
     """
-    return asyncio.run(_take_seats(port, list(player_ids), integration, opening))
+    return asyncio.run(_take_seats(port, list(player_ids), integration, launch))
 
 
 async def _take_seats(
-    port: int, player_ids: list[str], integration: str, opening: Opening | None
+    port: int, player_ids: list[str], integration: str, launch: Launch | None
 ) -> list[Seat]:
     headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
     connector = aiohttp.TCPConnector(limit=CALLS_AT_ONCE)
@@ -41,12 +51,12 @@ async def _take_seats(
         f"http://127.0.0.1:{port}", headers=headers, connector=connector
     ) as session:
 
-        async def seat(player_id: str) -> Seat:
+        async def taken(player_id: str) -> Seat:
             async with gate:
-                launch = await _take_seat(session, player_id, integration)
-                return launch if opening is None else await _open(session, launch, opening(launch))
+                seat = await _take_seat(session, player_id, integration)
+                return seat if launch is None else await _start_game(session, seat, launch)
 
-        return list(await asyncio.gather(*(seat(player_id) for player_id in player_ids)))
+        return list(await asyncio.gather(*(taken(player_id) for player_id in player_ids)))
 
 
 async def _take_seat(session: aiohttp.ClientSession, player_id: str, integration: str) -> Seat:
@@ -59,12 +69,20 @@ async def _take_seat(session: aiohttp.ClientSession, player_id: str, integration
     return Seat(player_id, opened["session_token"])
 
 
-async def _open(session: aiohttp.ClientSession, launch: Seat, request: Request) -> Seat:
+async def _start_game(session: aiohttp.ClientSession, seat: Seat, launch: Launch) -> Seat:
+    opened = await _send(session, launch.opening(seat))
+    seat = Seat(seat.player_id, opened["id"])
+    await _send(session, launch.balance(seat))
+    return seat
+
+
+async def _send(session: aiohttp.ClientSession, request: Request) -> dict[str, str]:
     headers = dict(request.headers)
     async with session.request(request.method, request.path, headers=headers) as answer:
         if answer.status != 200:
             raise BenchmarkError(f"{request.path}: {answer.status} {await answer.text()}")
-        return Seat(launch.player_id, (await answer.json())["id"])
+        content: dict[str, str] = await answer.json()
+        return content
 
 
 async def _post(session: aiohttp.ClientSession, path: str, body: dict[str, str]) -> dict[str, str]:
