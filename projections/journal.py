@@ -41,11 +41,22 @@ from ledger.events import (
 from projections.balances import held_change
 from projections.entries import Entry, names_of, pick
 from projections.rounds import uncovered
-from projections.writes import HOUR, BrokenView, Change, Copy, Packed, Write, timestamps
+from projections.writes import (
+    HOUR,
+    NULL,
+    BrokenView,
+    Change,
+    Packed,
+    TextCells,
+    Write,
+    copied,
+    timestamps,
+)
 
 PLAYER_REAL: Final = "player:real"
 PLAYER_BONUS: Final = "player:bonus"
 PLAYER_HELD: Final = "player:held"
+_OF_PLAYERS: Final = frozenset({PLAYER_REAL, PLAYER_BONUS, PLAYER_HELD})
 DEPOSITS: Final = "deposits"
 WITHDRAWALS: Final = "withdrawals"
 BONUS_COST: Final = "bonus_cost"
@@ -58,10 +69,6 @@ Posting: TypeAlias = tuple[str, int]
 _NAMES: Final = names_of(Movement)
 _FIXED: Final = Struct("!hiqihiqiq").pack
 _FIELDS: Final = 7
-_LENGTH: Final = Struct("!i").pack
-_NO_PLAYER: Final = _LENGTH(-1)
-_COPY_BEGIN: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_COPY_END: Final = b"\xff\xff"
 
 _Hour: TypeAlias = tuple[int, str, str]
 
@@ -71,21 +78,22 @@ def provider_account(integration: str, game: str | None) -> str:
     return f"provider:{integration}:{game or ''}"
 
 
-def postings(event: Movement) -> tuple[Posting, ...]:
+def postings(event: Movement) -> list[Posting]:
     """What an event posts, in order; accounts that it does not move are left out.
 
     Raises `BrokenView` if what the event moved does not sum to zero with what it stands for.
     """
-    found = tuple(
-        posting
-        for posting in (
-            (PLAYER_REAL, event.real),
-            (PLAYER_BONUS, event.bonus),
-            *_AGAINST[type(event)](event),
-        )
-        if posting[1]
-    )
-    if sum([amount for _, amount in found]):
+    found = []
+    if event.real:
+        found.append((PLAYER_REAL, event.real))
+    if event.bonus:
+        found.append((PLAYER_BONUS, event.bonus))
+    left = event.real + event.bonus
+    for posting in _AGAINST[type(event)](event):
+        if posting[1]:
+            found.append(posting)
+            left += posting[1]
+    if left:
         raise BrokenView("its postings do not sum to zero")
     return found
 
@@ -100,38 +108,27 @@ class Journal:
         """The postings of a batch."""
         parts: list[bytes] = []
         hours: dict[_Hour, list[int]] = {}
-        texts: dict[str, bytes] = {}
+        texts = TextCells()
         lines = 0
         for entry, event in pick(entries, _NAMES):
             moment = entry.moment
             hour = moment - moment % HOUR
-            currency = _text(texts, event.currency)
+            currency = event.currency
             for line, (account, amount) in enumerate(postings(event), 1):
-                parts.append(
-                    _FIXED(_FIELDS, 8, entry.notification_id, 2, line, 8, amount, 8, moment)
-                )
-                parts.append(_text(texts, account))
-                parts.append(currency)
-                parts.append(
-                    _text(texts, entry.player_id) if account.startswith("player:") else _NO_PLAYER
+                parts += (
+                    _FIXED(_FIELDS, 8, entry.notification_id, 2, line, 8, amount, 8, moment),
+                    texts[account],
+                    texts[currency],
+                    texts[entry.player_id] if account in _OF_PLAYERS else NULL,
                 )
                 lines += 1
-                _add(hours, (hour, account, event.currency), amount)
+                _add(hours, (hour, account, currency), amount)
         if not lines:
             return []
-        data = b"".join((_COPY_BEGIN, *parts, _COPY_END))
         return [
-            Copy("copy_journal", data, lines),
+            copied("copy_journal", parts, lines),
             Write("add_account_hours", _columns(hours), len(hours)),
         ]
-
-
-def _text(known: dict[str, bytes], text: str) -> bytes:
-    packed = known.get(text)
-    if packed is None:
-        encoded = text.encode()
-        known[text] = packed = _LENGTH(len(encoded)) + encoded
-    return packed
 
 
 def _add(hours: dict[_Hour, list[int]], key: _Hour, amount: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 from typing import Final, TypeAlias
 
 from ledger import arrays
@@ -15,7 +16,17 @@ from ledger.events import (
     WinReversed,
 )
 from projections.entries import Entry, names_of, pick
-from projections.writes import BrokenView, Change, Packed, Write, timestamps
+from projections.writes import (
+    NULL,
+    BrokenView,
+    Change,
+    Packed,
+    TextCells,
+    Write,
+    copied,
+    text_cell,
+    timestamps,
+)
 
 # A tombstone names a round that never came to be.
 _NAMES: Final = names_of(GameMovement) - names_of(RefundTombstoned)
@@ -24,6 +35,10 @@ _Key: TypeAlias = tuple[str, str, str]
 _BETS, _STAKES, _REFUNDS_COUNT, _REFUNDS, _WINS_COUNT, _WINS, _REVERSALS_COUNT, _REVERSALS = range(
     8
 )
+
+_FIXED: Final = Struct("!h" + 10 * "iq").pack
+_MOMENT: Final = Struct("!iq").pack
+_FIELDS: Final = 17
 
 
 class _Round:
@@ -116,11 +131,33 @@ def _changes(rounds: dict[_Key, _Round]) -> list[Change]:
     moved = [(key, found) for key, found in rounds.items() if not found.opened]
     changes: list[Change] = []
     if opened:
-        columns = [*_columns(opened), timestamps([found.opened_at for _, found in opened])]
-        changes.append(Write("open_rounds", columns, len(opened)))
+        texts = TextCells()
+        parts = [part for key, found in opened for part in _opened(key, found, texts)]
+        changes.append(copied("copy_rounds", parts, len(opened)))
     if moved:
         changes.append(Write("move_rounds", _columns(moved), len(moved)))
     return changes
+
+
+def _opened(key: _Key, found: _Round, texts: TextCells) -> tuple[bytes, ...]:
+    """A new round's row, cell by cell in the order of `copy_rounds`."""
+    player_id, integration, round_id = key
+    bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals = found.sums
+    reason = found.closed_reason
+    return (
+        _FIXED(
+            *(_FIELDS, 8, found.opened_at, 8, found.last_activity_at),
+            *(8, bets, 8, stakes, 8, refunds_count, 8, refunds),
+            *(8, wins_count, 8, wins, 8, reversals_count, 8, reversals),
+        ),
+        NULL if reason is None else _MOMENT(8, found.closed_at),
+        NULL if reason is None else texts[reason],
+        texts[integration],
+        text_cell(round_id),
+        texts[player_id],
+        texts[found.game],
+        texts[found.currency],
+    )
 
 
 def _columns(rows: list[tuple[_Key, _Round]]) -> list[Packed]:

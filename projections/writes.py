@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from struct import Struct
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -21,6 +22,12 @@ from projections.sql import statement
 HOUR: Final = 3_600_000_000
 """Microseconds of an hour."""
 
+NULL: Final = (-1).to_bytes(4, "big", signed=True)
+"""A cell of a `Copy` that is NULL."""
+
+_COPY_BEGIN: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_COPY_END: Final = b"\xff\xff"
+_LENGTH: Final = Struct("!i").pack
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _ELEMENT: Final = 8  # where an array's header names the type of its elements
 _TIMESTAMP: Final = arrays.TIMESTAMP.to_bytes(4, "big")
@@ -84,6 +91,25 @@ async def apply(
             await cursor.execute(query, change.parameters)
         if cursor.rowcount != change.rows:
             raise BrokenView(f"{change.name} found {cursor.rowcount} of {change.rows} rows")
+
+
+def copied(name: str, parts: Iterable[bytes], rows: int) -> Copy:
+    """The COPY of packed rows: each is its number of cells (16 bits), then cell by cell."""
+    return Copy(name, b"".join((_COPY_BEGIN, *parts, _COPY_END)), rows)
+
+
+class TextCells(dict[str, bytes]):
+    """The cells of texts, each packed once: for columns that have few."""
+
+    def __missing__(self, text: str) -> bytes:
+        self[text] = cell = text_cell(text)
+        return cell
+
+
+def text_cell(text: str) -> bytes:
+    """A cell of text. Raises UnicodeEncodeError for what is not UTF-8."""
+    encoded = text.encode()
+    return _LENGTH(len(encoded)) + encoded
 
 
 def timestamps(moments: Sequence[int]) -> Packed:

@@ -66,24 +66,12 @@ WHERE balances.player_id = moved.player_id AND balances.currency = moved.currenc
     AND balances.bonus + moved.bonus_change = moved.bonus
     AND balances.version < moved.version
 
--- name: open_rounds
-INSERT INTO {schema}.rounds{suffix} (
-    player_id, integration, round_id, game, currency, last_activity_at, closed_at, closed_reason,
-    bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals, opened_at
-)
-SELECT
-    player_id, integration, round_id, game, currency, last_activity_at,
-    CASE WHEN closed_reason IS NOT NULL THEN closed_at END, closed_reason,
-    bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals, opened_at
-FROM unnest(
-    %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[],
-    %s::timestamptz[], %s::text[],
-    %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[]
-) AS opened (
-    player_id, integration, round_id, game, currency, last_activity_at, closed_at, closed_reason,
-    bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals, opened_at
-)
+-- name: copy_rounds
+COPY {schema}.rounds{suffix} (
+    opened_at, last_activity_at,
+    bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals,
+    closed_at, closed_reason, integration, round_id, player_id, game, currency
+) FROM STDIN (FORMAT BINARY)
 
 -- name: move_rounds
 -- A round that was closed stays closed, as it was the first time.

@@ -101,7 +101,7 @@ def test_no_movement_is_without_a_rule_for_its_postings():
     """A new kind of event without one would stop the journal in production."""
     kinds = [kind for kind in e.EVENT_TYPES.values() if issubclass(kind, e.Movement)]
     for kind in kinds:
-        assert postings(movement(kind)) == ()
+        assert postings(movement(kind)) == []
 
 
 @pytest.mark.parametrize(
