@@ -54,7 +54,7 @@ class Runner:
         self._schema = schema_name(partition)
         self._feed = Feed(url, partition, self._limits.batch_max)
         self._writers = [ViewWriter(url, partition, view) for view in views]
-        self._listener = Listener(url, self._schema, self._limits.poll_s)
+        self._listener = Listener(url, self._schema, self._limits)
 
     async def run(self) -> None:
         """Follow the log. Only cancelling ends it; what goes wrong is logged and tried again."""
@@ -152,16 +152,16 @@ class Runner:
 class Listener:
     """Is told by the database when the log has grown, and looks by itself now and then."""
 
-    def __init__(self, url: str, schema: str, poll_s: float) -> None:
+    def __init__(self, url: str, schema: str, limits: RunnerLimits) -> None:
         self._url = url
         self._schema = schema
-        self._poll_s = poll_s
+        self._limits = limits
         self._told = asyncio.Event()
 
     async def wait(self) -> None:
         """Returns when the log may have grown, after `poll_s` at the latest."""
         try:
-            async with asyncio.timeout(self._poll_s):
+            async with asyncio.timeout(self._limits.poll_s):
                 await self._told.wait()
         except TimeoutError:
             pass
@@ -174,15 +174,18 @@ class Listener:
                 await self._listen()
             except (psycopg.Error, OSError) as error:
                 log.warning("listening_lost", schema=self._schema, error=_one_line(error))
-            await asyncio.sleep(self._poll_s)
+            await asyncio.sleep(self._limits.poll_s)
 
     async def _listen(self) -> None:
         purpose = f"listen {self._schema}"
         async with await connect(self._url, purpose, role=ROLE) as connection:
             await connection.execute(statement("listen", self._schema))
             self._told.set()  # something may have come before we listened
-            async for _ in connection.notifies():
-                self._told.set()
+            while True:
+                async for _ in connection.notifies(stop_after=1):
+                    self._told.set()
+                # The runner pauses as long: what comes meanwhile is heard when it looks again.
+                await asyncio.sleep(self._limits.pause_s)
 
 
 async def _write(

@@ -152,15 +152,21 @@ class ViewWriter:
         position = entries[-1].notification_id
         alarm = asyncio.get_running_loop().call_later(_WRITE_S, hang_up, connection)
         try:
-            async with connection.transaction(), connection.cursor() as cursor:
-                parameters = (position, self.view.name, self.position)
-                await cursor.execute(statement("advance", self._schema), parameters)
-                if cursor.rowcount != 1:
-                    raise Overtaken
-                await apply(cursor, changes, self._schema, LIVE)
+            if not changes:
+                await self._advance(connection, position)  # a transaction of its own
+            else:
+                async with connection.transaction(), connection.cursor() as cursor:
+                    await self._advance(connection, position)
+                    await apply(cursor, changes, self._schema, LIVE)
         finally:
             alarm.cancel()
         self.position, self.error = position, None
+
+    async def _advance(self, connection: Connection, position: int) -> None:
+        parameters = (position, self.view.name, self.position)
+        cursor = await connection.execute(statement("advance", self._schema), parameters)
+        if cursor.rowcount != 1:
+            raise Overtaken
 
     async def _reload(self) -> None:
         self.position = await self._value("position", self.view.name)
