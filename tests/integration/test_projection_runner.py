@@ -16,10 +16,13 @@ import pytest
 from ledger import codec
 from ledger import events as e
 from ledger.chain import HASH_SIZE
+from ledger.connections import connect
 from ledger.store import AppendBatch, EventRow, Store
+from projections.feed import FEED_SETTINGS
 from projections.rebuild import compare
 from projections.registry import VIEW_NAMES
 from projections.runner import Runner, RunnerLimits
+from projections.sql import statement
 from projections.status import StatusReader, ViewStatus
 from tests.integration.projection_history import History, contents, positions
 
@@ -111,6 +114,27 @@ async def test_cancelled_at_any_point_it_goes_on_where_it_was(store: Store, data
     async with running(database_url):
         await until(lambda: all_at(database_url, len(history.booked)))
     await check_views(database_url, len(history.booked))
+
+
+async def test_the_log_is_read_along_its_index_whatever_the_statistics_say(
+    store: Store, database_url: str, admin_url: str
+):
+    """After a restore or a long pause they know nothing of the tail, which is all there is to do.
+
+    A plan that sorts reads the whole rest of the log for each batch.
+    """
+    history = History(7)
+    for analysed in (False, True):
+        history.play(200)
+        await history.append(store)
+        query = statement("notifications", "ledger_p00")
+        async with await connect(database_url, "test", settings=FEED_SETTINGS) as connection:
+            cursor = await connection.execute(b"EXPLAIN " + query, (0, 10**9, 10_000))
+            plan = "\n".join(line for (line,) in await cursor.fetchall())
+        assert "Index Scan using events_notification_id_idx" in plan, analysed
+        assert "Sort" not in plan, analysed
+        with psycopg.connect(admin_url) as admin:
+            admin.execute("ANALYZE ledger_p00.events")
 
 
 async def test_a_second_runner_waits_and_takes_over(
