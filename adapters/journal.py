@@ -1,12 +1,15 @@
 """The call journal: every provider call as it came and as it was answered, evidence in a dispute.
 
-Written in the background by COPY; a crash may lose the last second of it. Money never waits for it.
+Written in the background, many at a time; a crash may lose the last second of it. Money never
+waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
@@ -16,7 +19,8 @@ import structlog
 from psycopg.rows import dict_row
 
 from adapters.metrics import Metrics
-from ledger.connections import connect
+from ledger import arrays
+from ledger.connections import ConnectionLost, PreparedStatement, connect
 from ledger.sql import statement
 
 log = structlog.get_logger(__name__)
@@ -26,7 +30,7 @@ ENTRIES_MAX: Final = 20_000
 
 _FLUSH_INTERVAL_S: Final = 0.2
 _CALLS_MAX: Final = 100
-_REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, OverflowError)
+_REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, struct.error)
 """What a bad entry raises; anything else is the database's trouble, and passes."""
 
 
@@ -62,7 +66,7 @@ class Journal:
         self._metrics = metrics
         self._entries: deque[Entry] = deque()
         self._days: set[date] = set()
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._insert: PreparedStatement | None = None
         self._stopping = asyncio.Event()
 
     def record(self, entry: Entry) -> None:
@@ -81,7 +85,7 @@ class Journal:
                     await self._stopping.wait()
             stopping = self._stopping.is_set()
             await self._flush()
-        await self._disconnect()
+        self._disconnect()
         self._metrics.journal_rows_lost.inc(len(self._entries))
 
     def stop(self) -> None:
@@ -110,9 +114,9 @@ class Journal:
                 await self._write(part)
             except _REFUSED as error:
                 parts += self._divide(part, error)
-            except (psycopg.Error, OSError) as error:
+            except (psycopg.Error, ConnectionLost, OSError) as error:
                 log.warning("journal_write_failed", error=str(error), entries=len(entries))
-                await self._disconnect()
+                self._disconnect()
                 self._put_back([entry for left in (part, *reversed(parts)) for entry in left])
                 return
             else:
@@ -136,22 +140,56 @@ class Journal:
         self._entries.extendleft(reversed(entries[:free]))
 
     async def _write(self, entries: list[Entry]) -> None:
-        if self._connection is None:
-            self._connection = await connect(self._url, "journal")
-            self._days.clear()
-        connection = self._connection
         days = {entry.received_at.date() for entry in entries} - self._days
-        for day in days:
-            await connection.execute(statement("ensure_calls_partition"), (day,))
-        self._days |= days
-        async with connection.cursor() as cursor, cursor.copy(statement("copy_calls")) as copy:
-            for entry in entries:
-                await copy.write_row(entry)
+        if days or self._insert is None or self._insert.closed:
+            self._disconnect()
+            self._insert = await self._connect(days)
+            self._days |= days
+        await self._insert.execute(_parameters(entries))
 
-    async def _disconnect(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+    async def _connect(self, days: Iterable[date]) -> PreparedStatement:
+        connection = await connect(self._url, "journal")
+        try:
+            for day in days:
+                await connection.execute(statement("ensure_calls_partition"), (day,))
+            insert = PreparedStatement(connection)
+            await insert.prepare(statement("insert_calls"))
+        except BaseException:
+            await connection.close()
+            raise
+        return insert
+
+    def _disconnect(self) -> None:
+        if self._insert is not None:
+            self._insert.close()
+            self._insert = None
+
+
+def _parameters(entries: Iterable[Entry]) -> list[bytes | None]:
+    """The parameters of `insert_calls`: a packed array a column."""
+    columns = zip(*entries, strict=True)
+    return [pack(list(column)) for pack, column in zip(_PACKERS, columns, strict=True)]
+
+
+_PACKERS: Final[Sequence[Callable[[list[Any]], bytes | None]]] = (
+    arrays.timestamps,
+    arrays.texts,
+    arrays.texts,
+    arrays.texts,
+    arrays.texts,
+    arrays.texts,
+    arrays.byte_strings,
+    arrays.bigints,
+    arrays.byte_strings,
+    arrays.texts,
+    arrays.optional_texts,
+    arrays.optional_texts,
+    arrays.bigints,
+    arrays.optional_texts,
+    arrays.optional_texts,
+    arrays.texts,
+)
+"""One a field of `Entry`."""
 
 
 def _storable(entry: Entry) -> Entry:

@@ -180,7 +180,7 @@ def test_a_reader_reads_and_does_nothing_else(postgres: EmbeddedPostgres, guarde
 
 
 def test_the_service_writes_and_reads_the_call_journal(database_url: str):
-    """Evidence is written by COPY; a day's partition is made by a function, and only around now."""
+    """Evidence is only ever added; a day's partition is made by a function, and only around now."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("SET ROLE ledger_app")
         for _ in range(2):
