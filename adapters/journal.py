@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+import msgspec
 import psycopg
 import structlog
+from msgspec.structs import asdict, astuple, replace
 from psycopg.rows import dict_row
 
 from adapters.metrics import Metrics
@@ -34,7 +36,7 @@ _REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeEr
 """What a bad entry raises; anything else is the database's trouble, and passes."""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One call. Body and query hold no tokens.
 
     ``duration_us`` is from its last byte to its answer.
@@ -167,7 +169,7 @@ class Journal:
 
 def _parameters(entries: Iterable[Entry]) -> list[bytes | None]:
     """The parameters of `insert_calls`: a packed array a column."""
-    columns = zip(*entries, strict=True)
+    columns = zip(*map(astuple, entries), strict=True)
     return [pack(list(column)) for pack, column in zip(_PACKERS, columns, strict=True)]
 
 
@@ -194,9 +196,9 @@ _PACKERS: Final[Sequence[Callable[[list[Any]], bytes | None]]] = (
 
 def _storable(entry: Entry) -> Entry:
     """The entry with what PostgreSQL's text cannot hold (NUL, half a surrogate) spelled out."""
-    texts = {name: text for name, text in entry._asdict().items() if isinstance(text, str)}
-    return entry._replace(**{name: _spelled_out(text) for name, text in texts.items()})
+    texts = {name: text for name, text in asdict(entry).items() if isinstance(text, str)}
+    return replace(entry, **{name: _spelled_out(text) for name, text in texts.items()})
 
 
-def _spelled_out(text: str) -> Any:
+def _spelled_out(text: str) -> str:
     return text.replace("\0", r"\x00").encode(errors="backslashreplace").decode()

@@ -13,7 +13,7 @@ import select
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from traceback import format_exception
 from typing import Any, Final
@@ -106,16 +106,23 @@ class LineWriter:
 
 
 def render(level: str, fields: MutableMapping[str, Any]) -> bytes:
-    """One log line: time (UTC), level, then ``fields``, redacted. Never raises.
+    """One log line: time (UTC), level, then ``fields``, redacted. Never raises."""
+    return render_line({"time": datetime.now(UTC), "level": level, **_redacted(fields)})
 
-    A call's canonical line is written past structlog: ``writer.write(render("info", fields))``.
+
+def render_line(line: Mapping[str, Any]) -> bytes:
+    """A log line whose fields are all there and hold no secret. Never raises.
+
+    A call's own line goes this way, past structlog: ``writer.write(render_line(line))``.
     """
-    line = {"time": datetime.now(UTC), "level": level, **_redacted(fields)}
     try:
         return orjson.dumps(line, default=repr, option=_ORJSON)
     except TypeError:  # half a surrogate, an integer beyond 64 bits, a key that is no string
-        plain = {ascii(key)[1:-1]: ascii(value) for key, value in _redacted(fields).items()}
-        return orjson.dumps({"time": line["time"], "level": level, **plain}, option=_ORJSON)
+        plain = {
+            ascii(key)[1:-1]: value if key in ("time", "level") else ascii(value)
+            for key, value in line.items()
+        }
+        return orjson.dumps(plain, default=repr, option=_ORJSON)
 
 
 def configure_logging(descriptor: int = 2) -> LineWriter:

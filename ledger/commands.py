@@ -16,6 +16,8 @@ import msgspec
 OPERATOR = "operator"
 """The integration under which the operator's own movements are booked."""
 
+_encode = msgspec.json.Encoder().encode
+
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An integration's switches (rules 3, 5, 7, 8 and 10)."""
@@ -136,9 +138,7 @@ class MoneyCommand(Command, frozen=True, kw_only=True, gc=False):
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the content, in an encoding without ambiguity."""
-        return sha256(
-            msgspec.json.encode((self.operation, self.player_id, *self.content()))
-        ).hexdigest()
+        return sha256(_encode((self.operation, self.player_id, *self.content()))).hexdigest()
 
 
 class OperatorMovement(MoneyCommand, frozen=True, kw_only=True, gc=False):

@@ -14,7 +14,6 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -94,7 +93,7 @@ class Committer:
         self._ready = asyncio.Event()
         self._appended = asyncio.Event()
         self._heads: OrderedDict[str, Head] = OrderedDict()
-        self._recent: dict[Key, Transaction] = {}
+        self._recent: OrderedDict[Key, Transaction] = OrderedDict()
         self._snapshots: dict[str, SnapshotRow] = {}
 
     @property
@@ -315,10 +314,8 @@ class Committer:
 
     def _remember(self, used: dict[Key, Transaction]) -> None:
         self._recent.update(used)
-        surplus = len(self._recent) - self.limits.keys_max
-        if surplus > 0:
-            for key in list(islice(self._recent, surplus)):
-                del self._recent[key]
+        while len(self._recent) > self.limits.keys_max:
+            self._recent.popitem(last=False)
 
     async def _keep_deadlines(self) -> None:
         """Nobody waits for longer than ``answer_s``, whatever the database does."""

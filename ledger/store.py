@@ -294,6 +294,8 @@ def _transaction_parameters(rows: Sequence[TransactionRow]) -> tuple[bytes | Non
 
 
 def _session_parameters(rows: Sequence[SessionRow]) -> tuple[bytes | None, ...]:
+    if not rows:  # as in nearly every batch
+        return (None,) * 7
     token_hashes, player_ids, integrations, games, currencies, parents, opened_ats = _columns(
         map(astuple, rows), 7
     )

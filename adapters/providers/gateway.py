@@ -23,7 +23,7 @@ from adapters.providers.protocol import Call, Provider, RefusedCall, Reply, Rout
 from adapters.providers.redaction import Redactor
 from adapters.remote import remote_address
 from adapters.settings import IntegrationSettings, Settings
-from adapters.telemetry import LineWriter, render
+from adapters.telemetry import LineWriter, render_line
 from ledger.refusals import Refusal, Refused
 
 log = structlog.get_logger(__name__)
@@ -152,12 +152,15 @@ class Gateway:
             outcome = refused.refusal.value
         else:
             outcome = REPLAYED if call.replayed else ACCEPTED
+        now = datetime.now(UTC)
         remote = remote_address(request, self._trusted_proxies)
         duration_us = int(seconds * 1_000_000)
         self._metrics.call(self._name, call.operation, outcome, seconds)
         if call.replayed:
             self._metrics.idempotency_hit(self._name)
         line = {
+            "time": now,
+            "level": "info",
             "event": "idempotency_hit" if call.replayed else "call",
             "integration": self._name,
             "operation": call.operation,
@@ -172,10 +175,10 @@ class Gateway:
         }
         if refused is not None:
             line["detail"] = refused.detail
-        self._writer.write(render("info", line))
+        self._writer.write(render_line(line))
         self._journal.record(
             Entry(
-                received_at=datetime.now(UTC),
+                received_at=now,
                 integration=self._name,
                 operation=call.operation,
                 method=call.method,

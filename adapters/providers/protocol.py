@@ -8,8 +8,10 @@ limits, timing, logging, journaling and what happens when something breaks are t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import msgspec
 
 from adapters.settings import CommonSettings, IntegrationSettings
 from adapters.settings_reader import Section
@@ -32,8 +34,7 @@ class RefusedCall(Exception):
         self.refused = Refused(refusal, detail)
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """One provider call.
 
     The adapter fills in what it learns, for the log, the journal and the refusal's body.
@@ -49,7 +50,7 @@ class Call:
     body: bytes
     trace_id: str
     operation: str = ""
-    payload: dict[str, Any] = field(default_factory=dict)
+    payload: dict[str, Any] = {}
     player_id: str | None = None
     transaction_id: str | None = None
     """The provider's own id of the transaction."""
@@ -59,13 +60,12 @@ class Call:
     """Id of the secret or key that verified the signature."""
 
 
-@dataclass(slots=True, frozen=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What goes back to the provider."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

@@ -55,8 +55,9 @@ class Redactor:
 
     def answer(self, answer: bytes) -> bytes:
         """Our own answer without tokens; we escape none."""
-        if any(name in answer for name in self._quoted):
-            return self._in_json.sub(rb'\1"[redacted]"', answer)
+        for name in self._quoted:
+            if name in answer:
+                return self._in_json.sub(rb'\1"[redacted]"', answer)
         return answer
 
     def query(self, query: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from adapters import journal as module
 from adapters.journal import Entry, Journal
@@ -116,7 +117,7 @@ async def test_an_entry_that_the_database_refuses_takes_no_other_with_it(
     """One call with a character that cannot be stored must not end the journal."""
     async with running(database_url) as journal:
         journal.record(entry("before"))
-        journal.record(entry("poison")._replace(**poison))
+        journal.record(replace(entry("poison"), **poison))
         journal.record(entry("behind"))
         await asyncio.sleep(0.5)
         journal.record(entry("after"))
