@@ -5,9 +5,13 @@
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 
-PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3.14 python3; do \
-	"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+# The system's own Python comes first where it is new enough: distributions build theirs with
+# profile-guided optimisation, which version managers leave out, and a call costs a seventh less.
+# One that can make environments by itself comes before one that needs python3-venv for it.
+python = $(shell for candidate in /usr/bin/python3 python3.11 python3.12 python3.13 python3.14 python3; do \
+	"$$candidate" -c 'import sys; $(1); sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo "$$candidate"; break; }; done)
+PYTHON ?= $(or $(call python,import ensurepip),$(call python,pass))
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

@@ -83,11 +83,11 @@ def past_the_router(app: web.Application, routed: _RequestHandler) -> _RequestHa
     """Answer the providers' calls without asking the router: their paths are fixed."""
     calls = app[PROVIDER_CALLS]
 
-    async def handle(request: Any) -> web.StreamResponse:
+    def handle(request: Any) -> Awaitable[web.StreamResponse]:
         handler = calls.get((request.method, request.raw_path.partition("?")[0]))
         if handler is None or "Expect" in request.headers:  # the router tells the client to go on
             handler = routed
-        return await handler(request)
+        return handler(request)
 
     return handle
 

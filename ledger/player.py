@@ -169,7 +169,7 @@ class Losses(msgspec.Struct, frozen=True, gc=False):
 
     def add(self, moment: datetime, amount: int) -> Losses:
         """``amount`` more lost at ``moment``."""
-        now = self.at(moment)
+        now = self if self.day == moment.toordinal() else self.at(moment)
         return Losses(
             now.day,
             now.day_net + amount,
