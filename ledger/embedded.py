@@ -86,7 +86,7 @@ _SETTINGS: Final = {
     "wal_level": "replica",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
-    "shared_buffers": "256MB",
+    "shared_buffers": "1GB",
     "max_connections": "200",
     "jit": "off",
     "timezone": "UTC",
