@@ -27,7 +27,7 @@ from tests.bench.measures import (
 )
 from tests.bench.options import Options
 from tests.bench.processes import ROOT, BenchmarkError
-from tests.bench.provision import take_seats
+from tests.bench.provision import send_all, take_seats
 from tests.bench.scenarios import bets
 from tests.bench.service import Service, Shape, exchange, running_service
 from tests.bench.traffic import Seat
@@ -36,7 +36,7 @@ from tests.bench.views import Views
 LOADERS = 2
 IN_FLIGHT = 64
 RATIO_AIM = 0.9
-# long enough that every player has been loaded and most index pages were written once
+# long enough that most index pages were written once
 WARM_UP_S = 6.0
 COLD_AIM_MS = 10.0
 
@@ -64,6 +64,7 @@ class History:
         played = bets(grown, seats, (IN_FLIGHT,), name="after the history")
         if "g" in self._options.parts:
             figures += self._first_calls(grown, seats, heavy)
+        figures.append(self._all_first_calls(grown, seats))
         if "f" in self._options.parts:
             figures += self._throughput(played)
         if "v" in self._options.parts:
@@ -136,6 +137,21 @@ class History:
             ),
             Figure("second call of such a player, median", median(second), "ms"),
         ]
+
+    def _all_first_calls(self, service: Service, seats: Sequence[Seat]) -> Figure:
+        """One bet of every player, whose wallets the service has to load; then all are in memory.
+
+        What is measured after it is the ledger with a history, not a service that has just started.
+        """
+        requests = [
+            request
+            for at, seat in enumerate(seats)
+            for request in islice(signed_bets([seat], seed=10_000 + at), 1)
+        ]
+        began = time.monotonic()
+        send_all(service.port, requests)
+        rate = len(requests) / (time.monotonic() - began)
+        return Figure(f"first calls of {len(seats):,} players after a restart", rate, "/s")
 
     def _throughput(self, played: Scenario) -> list[Figure]:
         empty = self._service("empty")

@@ -40,6 +40,26 @@ def take_seats(
     return asyncio.run(_take_seats(port, list(player_ids), integration, launch))
 
 
+def send_all(port: int, requests: Iterable[Request]) -> None:
+    """Send every request once, many at a time. Raises `BenchmarkError` unless all are taken."""
+    asyncio.run(_send_all(port, requests))
+
+
+async def _send_all(port: int, requests: Iterable[Request]) -> None:
+    left = iter(requests)
+
+    async def send(session: aiohttp.ClientSession) -> None:
+        for request in left:
+            async with session.request(
+                request.method, request.path, data=request.body, headers=dict(request.headers)
+            ) as answer:
+                if answer.status != 200:
+                    raise BenchmarkError(f"{request.path}: {answer.status} {await answer.text()}")
+
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        await asyncio.gather(*(send(session) for _ in range(CALLS_AT_ONCE)))
+
+
 async def _take_seats(
     port: int, player_ids: list[str], integration: str, launch: Launch | None
 ) -> list[Seat]:
