@@ -36,8 +36,8 @@ from tests.bench.views import Views
 LOADERS = 2
 IN_FLIGHT = 64
 RATIO_AIM = 0.9
-# long enough that most index pages were written once
-WARM_UP_S = 6.0
+# at full speed long enough that most index pages were written once since the checkpoint before it
+WARM_UP_S = 20.0
 COLD_AIM_MS = 10.0
 
 

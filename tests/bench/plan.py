@@ -12,7 +12,7 @@ from tests.bench.over_http import SIDE_LEVELS, library_server, null_server, sign
 from tests.bench.providers import Providers
 from tests.bench.provision import take_seats
 from tests.bench.report import BARE_SQL, SIDE_LEVEL
-from tests.bench.scenarios import SlowCommits, bets, rounds
+from tests.bench.scenarios import Alone, SlowCommits, bets, rounds
 from tests.bench.service import Service, Shape, running_service
 
 SLOW_AIM = 8_000
@@ -109,13 +109,15 @@ class Plan:
         seats = take_seats(
             service.port, (f"player-{number}" for number in range(self._options.players))
         )
-        measured = bets(service, seats, self._options.levels, name=_bets_name(shape))
+        levels = self._options.levels
+        measured = Alone(bets(service, seats, levels, name=_bets_name(shape)), service)
+        played = rounds(service, seats, SIDE_LEVELS, name=f"service {shape}, rounds")
+        service.halt()
         if "e" in self._options.parts:
             self._slow.append(SlowCommits(measured, self._postgres, SIDE_LEVELS))
         if not self._options.parts & set("dh"):
             return []
-        name = f"service {shape}, rounds"
-        return [measured, rounds(service, seats, SIDE_LEVELS, name=name)]
+        return [measured, Alone(played, service)]
 
     def _slow_figures(self, middle: Sequence[Sample]) -> list[Figure]:
         names = [f"{_bets_name(shape)}, 2 ms commits" for shape in self._options.shapes]

@@ -16,7 +16,7 @@ from tests.bench.measures import Figure, Sample, Scenario, disturbed, find
 from tests.bench.options import Options
 from tests.bench.processes import BenchmarkError
 from tests.bench.provision import Launch, take_seats
-from tests.bench.scenarios import RATE_MAX, provider_bets
+from tests.bench.scenarios import RATE_MAX, Alone, provider_bets
 from tests.bench.service import Service, Shape, running_service
 from tests.bench.traffic import Request, Seat
 
@@ -71,7 +71,9 @@ class Providers:
         service = self._stack.enter_context(
             running_service(self._postgres, directory, SHAPE, database="providers")
         )
-        return [self._scenario(service, row, seed) for seed, row in enumerate(ROWS, start=10)]
+        scenarios = [self._scenario(service, row, seed) for seed, row in enumerate(ROWS, start=10)]
+        service.halt()
+        return [Alone(scenario, service) for scenario in scenarios]
 
     def figures(self, middle: Sequence[Sample]) -> list[Figure]:
         """Each provider's bets as a share of the yardstick's; of marbles also without its RSA."""

@@ -63,6 +63,24 @@ def _over_http(
     )
 
 
+class Alone:
+    """A scenario whose service is frozen while others are measured; `Service.halt` it at first."""
+
+    def __init__(self, scenario: Scenario, service: Service) -> None:
+        self.name = scenario.name
+        self.levels = scenario.levels
+        self._scenario = scenario
+        self._service = service
+
+    def measure(self, in_flight: int, seconds: float) -> Sample:
+        """The other scenario's figure."""
+        self._service.go_on()
+        try:
+            return self._scenario.measure(in_flight, seconds)
+        finally:
+            self._service.halt()
+
+
 class SlowCommits:
     """Another scenario while each commit waits 2 ms, as on a real disk or a synchronous standby."""
 

@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -79,9 +81,19 @@ class Service:
         if outcome.returncode != 0:
             raise BenchmarkError(f"wallet-ledger init: {outcome.stdout}{outcome.stderr}")
 
+    def halt(self) -> None:
+        """Freeze all its processes, until `go_on`: even an idle service looks at its views."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let its processes run again."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGCONT)
+
     def stop(self) -> None:
         """Stop serving; what it used of memory at most is kept in `memory_bytes`."""
         if self._process is not None:
+            self.go_on()
             self.memory_bytes = max(self.memory_bytes, self.peak_memory_bytes())
             stop(self._process)
             self._process = None
