@@ -135,7 +135,7 @@ def library_server(directory: Path, postgres: Postgres) -> Iterator[OverHttp]:
     arguments = ["--socket-directory", str(postgres.socket_directory), "--database", "library"]
     arguments += ["--players", str(PLAYERS)]
     log = directory / "library.log"
-    with module_server("tests.bench.servers.library", *arguments, log=log) as server:
+    with module_server("tests.bench.servers.plain_eventsourcing", *arguments, log=log) as server:
         yield OverHttp(
             name="library as it comes",
             levels=SIDE_LEVELS,
