@@ -22,6 +22,7 @@ from adapters.providers.registry import PROVIDERS
 from adapters.settings import Settings
 from adapters.telemetry import LineWriter
 from ledger.committer import CommitterLimits
+from ledger.forwarding import ALONE, Place
 from ledger.service import Ledger
 from ledger.store import StoreUnavailable
 
@@ -38,14 +39,16 @@ _READY_TIMEOUT_S: Final = 2.0
 
 
 def create_app(
-    settings: Settings, url: str, writer: LineWriter, metrics: Metrics
+    settings: Settings, url: str, writer: LineWriter, metrics: Metrics, place: Place = ALONE
 ) -> web.Application:
     """The application of one worker on a database whose schema is there.
 
-    ``url`` is the database's; the ledger and the journal start and stop with the application.
+    ``url`` is the database's, ``place`` the worker's among the others; the ledger and the journal
+    start and stop with the application.
     """
     journal = Journal(url, metrics)
-    ledger = Ledger(url, settings.database.partitions, LedgerMetrics(metrics), _limits(settings))
+    observer = LedgerMetrics(metrics)
+    ledger = Ledger(url, settings.database.partitions, observer, _limits(settings), place)
     speaking = {provider.SETTINGS: provider for provider in PROVIDERS.values()}
     providers = {
         name: speaking[type(integration)](name, integration, ledger, settings.currencies)

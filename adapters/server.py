@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import structlog
@@ -31,6 +32,7 @@ from adapters.projecting import project_as_child
 from adapters.settings import Settings
 from adapters.settings_file import load
 from adapters.telemetry import configure_logging
+from ledger.forwarding import ALONE, Place
 from ledger.schema import check, initialise
 from ledger.service import Ledger
 
@@ -99,36 +101,43 @@ async def _work_alone(settings: Settings, addresses: Addresses, sock: socket.soc
     helpers = [asyncio.create_task(children.keep())]
     if addresses.embedded is not None:
         helpers.append(asyncio.create_task(addresses.embedded.watch()))
-    await _serve_one(settings, addresses.url, sock, stop_signals(), announce=True)
+    await _serve_one(settings, addresses.url, sock, stop_signals())
     helpers[0].cancel()
     await children.stop(_SHUTDOWN_S)
     for helper in helpers:
         helper.cancel()
 
 
-def _work_as_child(file: Path | None, url: str, parent: int) -> None:
+def _work_as_child(file: Path | None, url: str, place: Place, parent: int) -> None:
     """Serve in a process of the supervisor's; ends when the supervisor is gone."""
     settings = load(file)
     sock = _listen(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_work_under(parent, settings, url, sock))
+        runner.run(_work_under(parent, settings, url, sock, place))
 
 
-async def _work_under(parent: int, settings: Settings, url: str, sock: socket.socket) -> None:
+async def _work_under(
+    parent: int, settings: Settings, url: str, sock: socket.socket, place: Place
+) -> None:
     stopped = stop_signals()
     helper = asyncio.create_task(stop_without(parent, stopped))
-    await _serve_one(settings, url, sock, stopped, announce=False)
+    await _serve_one(settings, url, sock, stopped, place)
     helper.cancel()
 
 
 async def _serve_one(
-    settings: Settings, url: str, sock: socket.socket, stopped: asyncio.Event, *, announce: bool
+    settings: Settings,
+    url: str,
+    sock: socket.socket,
+    stopped: asyncio.Event,
+    place: Place | None = None,
 ) -> None:
+    """``place``: among several workers; the only one announces the service."""
     # Set here: the command line's own one-line errors come before this.
     writer = configure_logging()
-    app = create_app(settings, url, writer, Metrics())
+    app = create_app(settings, url, writer, Metrics(), place or ALONE)
     async with _listening(app, settings, sock):
-        if announce:
+        if place is None:
             await _announce(app[LEDGER], settings)
         _tune_collector()
         await stopped.wait()
@@ -230,17 +239,21 @@ async def _announce(ledger: Ledger, settings: Settings) -> None:
 
 def _supervise(settings: Settings, addresses: Addresses) -> None:
     """Keep the workers running, and the embedded database if there is one, until a signal."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_keep_workers(settings, addresses))
+    with (
+        TemporaryDirectory(prefix="wallet-ledger-workers-") as directory,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_keep_workers(settings, addresses, directory))
 
 
-async def _keep_workers(settings: Settings, addresses: Addresses) -> None:
+async def _keep_workers(settings: Settings, addresses: Addresses, directory: str) -> None:
     url, embedded = addresses.url, addresses.embedded
     configure_logging()
     stopped = stop_signals()
     children = Children(worker_died)
-    for _ in range(settings.server.workers):
-        children.add(_work_as_child, settings.file, url)
+    workers = settings.server.workers
+    for number in range(workers):
+        children.add(_work_as_child, settings.file, url, Place(number, workers, directory))
     if settings.projections.in_serve:
         children.add(project_as_child, settings.file, url)
     helpers = [asyncio.create_task(children.keep())]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -39,7 +39,15 @@ class Stamp(msgspec.Struct, frozen=True, gc=False):
     movement_id: str
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Command(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    gc=False,
+    tag=True,
+    tag_field="command",
+    omit_defaults=True,
+):
     """A wish about one player. ``actor`` is the member of staff behind it, None for a provider."""
 
     player_id: str
@@ -307,7 +315,15 @@ class ReadBalance(Command, frozen=True, kw_only=True, gc=False):
 # --- the games themselves ---------------------------------------------------------------
 
 
-class SetGame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class SetGame(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    gc=False,
+    tag=True,
+    tag_field="command",
+    omit_defaults=True,
+):
     """Enable or disable a game of an integration for new bets."""
 
     integration: str
@@ -315,3 +331,32 @@ class SetGame(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     enabled: bool
     actor: str | None = None
     reason: str | None = None
+
+
+AnyCommand: TypeAlias = (
+    RegisterPlayer
+    | OpenSession
+    | CloseSession
+    | BlockPlayer
+    | UnblockPlayer
+    | AcknowledgeRealityCheck
+    | SetLimits
+    | ReadPlayer
+    | Deposit
+    | Withdraw
+    | GrantBonus
+    | ConvertBonus
+    | ForfeitBonus
+    | AdjustBalance
+    | ConfirmWithdrawal
+    | CancelWithdrawal
+    | PlaceBet
+    | CreditWin
+    | RefundBet
+    | ReverseWin
+    | RollbackMovement
+    | CloseRound
+    | ReadBalance
+    | SetGame
+)
+"""Every command there is."""

@@ -101,8 +101,10 @@ class Committer:
         """Commands that wait for their batch."""
         return len(self._queue)
 
-    def submit(self, command: Command | SetGame, movement_id: str) -> asyncio.Future[Outcome]:
-        """Hand in a command.
+    def submit(
+        self, command: Command | SetGame, movement_id: str, taken_at: float
+    ) -> asyncio.Future[Outcome]:
+        """Hand in a command that came at ``taken_at`` (monotonic seconds).
 
         The future always gets an outcome, at the latest after ``answer_s``.
         """
@@ -110,7 +112,7 @@ class Committer:
         if len(self._queue) >= self.limits.queue_max:
             answer.set_result(Refused(Refusal.UNAVAILABLE, "too many calls are waiting"))
             return answer
-        self._queue.append(Pending(command, movement_id, time.monotonic(), answer))
+        self._queue.append(Pending(command, movement_id, taken_at, answer))
         self._ready.set()
         return answer
 

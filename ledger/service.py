@@ -20,6 +20,7 @@ from ledger.codec import open_state, player_stream
 from ledger.commands import Command, SetGame
 from ledger.committer import Committer, CommitterLimits, Observer
 from ledger.events import Event
+from ledger.forwarding import ALONE, Place, Workers
 from ledger.player import Player, PlayerEvent, evolve
 from ledger.refusals import Refused
 from ledger.store import SessionRow, Store, TransactionRow
@@ -52,10 +53,18 @@ class Ledger:
     """
 
     def __init__(
-        self, url: str, partitions: int, observer: Observer, limits: CommitterLimits | None = None
+        self,
+        url: str,
+        partitions: int,
+        observer: Observer,
+        limits: CommitterLimits | None = None,
+        place: Place = ALONE,
     ) -> None:
+        """``place``: which of the server's workers this is; by default the only one."""
+        limits = limits or CommitterLimits()
         self._stores = [Store(url, partition) for partition in range(partitions)]
         self._committers = [Committer(store, observer, limits) for store in self._stores]
+        self._workers = Workers(place, self._committers, limits.answer_s)
         self._sessions: OrderedDict[str, SessionRow] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -65,6 +74,7 @@ class Ledger:
             asyncio.create_task(committer.run(), name=f"committer-{partition:02d}")
             for partition, committer in enumerate(self._committers)
         ]
+        await self._workers.open()
         return self
 
     async def __aexit__(
@@ -74,7 +84,9 @@ class Ledger:
         trace: TracebackType | None,
     ) -> None:
         """Finish what was handed in, then stop."""
+        await self._workers.leave()
         await asyncio.gather(*(committer.drain() for committer in self._committers))
+        self._workers.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -107,14 +119,17 @@ class Ledger:
 
     async def execute(self, command: Command) -> Outcome:
         """Execute a command, once for ever where it has a key."""
-        committer = self._committers[self.partition_of(command.player_id)]
-        return await committer.submit(command, movement_id())
+        partition = self.partition_of(command.player_id)
+        return await self._workers.submit(partition, command, movement_id())
 
     async def set_game(self, command: SetGame) -> Outcome:
         """Switch a game in every partition; the first refusal, if any, is the answer."""
         identity = movement_id()
         outcomes = await asyncio.gather(
-            *(committer.submit(command, identity) for committer in self._committers)
+            *(
+                self._workers.submit(partition, command, identity)
+                for partition in range(self.partitions)
+            )
         )
         refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
         return refused[0] if refused else outcomes[0]

@@ -19,6 +19,7 @@ from ledger.commands import (
     RegisterPlayer,
 )
 from ledger.committer import CommitterLimits
+from ledger.forwarding import ALONE, Place
 from ledger.refusals import Refusal, Refused
 from ledger.service import Accepted, Ledger, Outcome, token_hash
 
@@ -109,11 +110,13 @@ class Process:
 
 
 @asynccontextmanager
-async def opened(url: str, *, partitions: int = 1, **limits: Any) -> AsyncIterator[Process]:
+async def opened(
+    url: str, *, partitions: int = 1, place: Place = ALONE, **limits: Any
+) -> AsyncIterator[Process]:
     """A process of the service, until the block ends; a patient one, unless told otherwise."""
     limits = {"queue_wait_s": 30.0, "answer_s": 40.0} | limits
     counts = Counts()
-    async with Ledger(url, partitions, counts, CommitterLimits(**limits)) as ledger:
+    async with Ledger(url, partitions, counts, CommitterLimits(**limits), place) as ledger:
         yield Process(ledger, counts)
 
 

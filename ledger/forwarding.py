@@ -1,0 +1,262 @@
+"""Each partition has one decider: the workers of a server hand its commands over to each other.
+
+Two processes that decide for the same players make each other decide again. So of ``workers``
+processes the one at place ``partition % workers`` decides for a partition, and the others send it
+their commands over a Unix socket, many at a time. That is a matter of speed alone: the append
+verifies every decision, whoever made it. Where the decider is away or does not answer, commands are
+decided here, under the movement ids they have: what the decider had booked already is found, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Final, NamedTuple, cast
+
+import msgspec
+import structlog
+
+from ledger.batch import Outcome
+from ledger.commands import AnyCommand, Command, SetGame
+from ledger.committer import Committer
+from ledger.wire import Asked, Messages, answered, decode_answered, decode_asked, encode_item
+
+log = structlog.get_logger(__name__)
+
+_RECONNECT_PAUSE_S: Final = 0.5
+_TICK_S: Final = 0.05
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A worker's place, from 0, among the workers of a server.
+
+    Their sockets are in ``directory``, which must be open to nobody else.
+    """
+
+    number: int = 0
+    workers: int = 1
+    directory: str = ""
+
+    def socket(self, number: int) -> str:
+        """Where the worker at that place takes commands."""
+        return str(Path(self.directory, f"worker-{number}"))
+
+
+ALONE: Final = Place()
+"""The only worker: it decides everything itself."""
+
+
+class _Customer(Messages):
+    """The decider's side of a connection; one that breaks off cancels nothing."""
+
+    def __init__(self, committers: Sequence[Committer], customers: set[_Customer]) -> None:
+        super().__init__()
+        self._committers = committers
+        self._customers = customers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """One more."""
+        super().connection_made(transport)
+        self._customers.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """One less."""
+        super().connection_lost(exc)
+        self._customers.discard(self)
+
+    def message(self, body: bytes) -> None:
+        """Hand every command in."""
+        for asked in decode_asked(body):
+            committer = self._committers[asked.partition]
+            answer = committer.submit(asked.command, asked.movement_id, asked.taken_at)
+            answer.add_done_callback(partial(self._answer, asked.number))
+
+    def _answer(self, number: int, answer: asyncio.Future[Outcome]) -> None:
+        self.send(encode_item(answered(number, answer.result())))
+
+
+class Desk:
+    """Takes the other workers' commands for this one's committers."""
+
+    def __init__(self, path: str, committers: Sequence[Committer]) -> None:
+        self._path = path
+        self._committers = committers
+        self._customers: set[_Customer] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen; the socket of an earlier life is removed. Where it cannot, nobody will come."""
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.to_thread(Path(self._path).unlink, missing_ok=True)
+            self._server = await loop.create_unix_server(
+                lambda: _Customer(self._committers, self._customers), self._path
+            )
+        except OSError as error:  # e.g. a path that is too long for a socket
+            log.warning("no_commands_from_other_workers", path=self._path, error=str(error))
+
+    def close(self) -> None:
+        """Take no more; who still waits decides for himself."""
+        if self._server is not None:
+            self._server.close()
+        for customer in tuple(self._customers):
+            customer.close()
+
+
+class _Waiting(NamedTuple):
+    """A command that was sent, and who waits for its answer."""
+
+    asked: Asked
+    answer: asyncio.Future[Outcome]
+
+
+class _Link(Messages):
+    """The asking side of a connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: dict[int, _Waiting] = {}
+        self.closed = self._loop.create_future()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let `Forwarder.run` know."""
+        super().connection_lost(exc)
+        self.closed.set_result(None)
+
+    def message(self, body: bytes) -> None:
+        """Resolve what was answered."""
+        for item in decode_answered(body):
+            waiting = self.waiting.pop(item.number, None)
+            if waiting is not None and not waiting.answer.done():
+                waiting.answer.set_result(item.outcome())
+
+    def ask(self, asked: Asked, item: bytes) -> asyncio.Future[Outcome]:
+        """Send a command; resolved with its outcome."""
+        answer: asyncio.Future[Outcome] = self._loop.create_future()
+        self.waiting[asked.number] = _Waiting(asked, answer)
+        self.send(item)
+        return answer
+
+
+class Forwarder:
+    """Commands to one other worker, or to this one's committers while that one is away.
+
+    ``answer_s``: nobody waits longer, and a decider that let anybody wait that long counts as away.
+    """
+
+    def __init__(self, path: str, committers: Sequence[Committer], answer_s: float) -> None:
+        self._path = path
+        self._committers = committers
+        self._answer_s = answer_s
+        self._numbers = count(1)
+        self._link: _Link | None = None
+
+    def submit(
+        self, partition: int, command: Command | SetGame, movement_id: str
+    ) -> asyncio.Future[Outcome]:
+        """As `Committer.submit`."""
+        asked = Asked(
+            next(self._numbers),
+            partition,
+            movement_id,
+            time.monotonic(),
+            cast("AnyCommand", command),
+        )
+        if self._link is not None:
+            try:
+                return self._link.ask(asked, encode_item(asked))
+            except (UnicodeError, OverflowError):  # no message can hold it: it is decided here
+                pass
+        return self._decide_here(asked)
+
+    async def run(self) -> None:
+        """Keep the connection, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            with suppress(OSError):
+                _, link = await loop.create_unix_connection(_Link, self._path)
+                await self._use(link)
+            await asyncio.sleep(_RECONNECT_PAUSE_S)
+
+    async def _use(self, link: _Link) -> None:
+        self._link = link
+        try:
+            while not link.closed.done():
+                await asyncio.wait([link.closed], timeout=_TICK_S)
+                self._drop_late(link)
+        finally:
+            self._link = None
+            link.close()
+            self._take_back(link)
+
+    def _drop_late(self, link: _Link) -> None:
+        """End a connection on which somebody has waited too long."""
+        oldest = next(iter(link.waiting.values()), None)
+        if oldest is not None and oldest.asked.taken_at < time.monotonic() - self._answer_s:
+            log.warning("decider_does_not_answer", path=self._path, waiting=len(link.waiting))
+            link.close()
+
+    def _take_back(self, link: _Link) -> None:
+        """Decide here what was not answered; the committer refuses what is too old."""
+        waiting, link.waiting = link.waiting, {}
+        for asked, answer in waiting.values():
+            self._decide_here(asked).add_done_callback(partial(_pass_on, answer))
+
+    def _decide_here(self, asked: Asked) -> asyncio.Future[Outcome]:
+        committer = self._committers[asked.partition]
+        return committer.submit(asked.command, asked.movement_id, asked.taken_at)
+
+
+def _pass_on(answer: asyncio.Future[Outcome], decided: asyncio.Future[Outcome]) -> None:
+    if not answer.done():
+        answer.set_result(decided.result())
+
+
+class Workers:
+    """All deciders of the partitions, as one worker sees them: itself and the others."""
+
+    def __init__(self, place: Place, committers: Sequence[Committer], answer_s: float) -> None:
+        self._place = place
+        self._committers = committers
+        self._desk = Desk(place.socket(place.number), committers)
+        deciders = range(min(place.workers, len(committers)))
+        self._forwarders = {
+            number: Forwarder(place.socket(number), committers, answer_s)
+            for number in deciders
+            if number != place.number
+        }
+        self._decides = place.workers > 1 and place.number in deciders
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Take the others' commands, and keep connections to those who decide."""
+        if self._decides:
+            await self._desk.open()
+        self._tasks = [
+            asyncio.create_task(forwarder.run(), name=f"forwarder-{number}")
+            for number, forwarder in self._forwarders.items()
+        ]
+
+    async def leave(self) -> None:
+        """Ask nobody any more: what was not answered is handed in here."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Take nobody's commands any more."""
+        self._desk.close()
+
+    def submit(
+        self, partition: int, command: Command | SetGame, movement_id: str
+    ) -> asyncio.Future[Outcome]:
+        """Hand a command to whoever decides for the partition, as `Committer.submit`."""
+        forwarder = self._forwarders.get(partition % self._place.workers)
+        if forwarder is not None:
+            return forwarder.submit(partition, command, movement_id)
+        return self._committers[partition].submit(command, movement_id, time.monotonic())
