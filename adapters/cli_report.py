@@ -14,7 +14,7 @@ from adapters.command_line import CommandError, config_option
 from adapters.database import database_in_use, one_line_errors
 from adapters.operator.reports import finest
 from adapters.settings import Settings
-from ledger.schema import check
+from ledger.schema import check, check_scales
 from projections.reports.asked import Filters
 from projections.reports.errors import ReportError
 from projections.reports.formats import Format, render
@@ -73,6 +73,7 @@ async def _make(
     reports = Reports(url, partitions, settings.currencies, settings.reports.large_wins)
     reports.check(name, period, filters)
     await check(url, partitions)
+    await check_scales(url, settings.currencies.scales)
     await catch_up(url, range(partitions))
     return await reports.make(name, period, filters)
 

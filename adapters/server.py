@@ -33,7 +33,7 @@ from adapters.settings import Settings
 from adapters.settings_file import load
 from adapters.telemetry import configure_logging
 from ledger.forwarding import ALONE, Place
-from ledger.schema import check, initialise
+from ledger.schema import check, initialise, record_scales
 from ledger.service import Ledger
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ def serve(settings: Settings) -> None:
     _check_port(settings)
     _warn_of_nobody(settings)
     with one_line_errors(), database_in_use(settings.database) as addresses:
-        asyncio.run(_prepare(addresses, settings.database.partitions))
+        asyncio.run(_prepare(addresses, settings))
         run = _work if settings.server.workers == 1 else _supervise
         run(settings, addresses)
 
@@ -78,10 +78,15 @@ def _warn_of_nobody(settings: Settings) -> None:
         )
 
 
-async def _prepare(addresses: Addresses, partitions: int) -> None:
-    """Bring the schema up to date; refuse a database that may lose what it acknowledged."""
+async def _prepare(addresses: Addresses, settings: Settings) -> None:
+    """Bring the schema up to date.
+
+    Refuse a database that may lose what it acknowledged, or whose amounts mean something else.
+    """
+    partitions = settings.database.partitions
     await initialise(addresses.migrate_url, partitions)
     await check(addresses.url, partitions)
+    await record_scales(addresses.url, settings.currencies.scales)
 
 
 # --- one worker --------------------------------------------------------------------------

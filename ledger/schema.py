@@ -5,6 +5,7 @@ Never touches a database that is newer than this code, and never changes the num
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import psycopg
@@ -59,6 +60,33 @@ async def check(url: str, partitions: int) -> None:
             raise SchemaError(
                 f"the database is at migration {done}, this software needs {newest}: "
                 "run `wallet-ledger init`"
+            )
+
+
+async def record_scales(url: str, scales: Mapping[str, int]) -> None:
+    """Record how many decimals the currencies have that this database has not met yet.
+
+    Raises `SchemaError` as `check_scales`.
+    """
+    async with await _connect(url) as connection:
+        columns = list(scales), list(scales.values())
+        await connection.execute(statement("record_scales"), columns)
+    await check_scales(url, scales)
+
+
+async def check_scales(url: str, scales: Mapping[str, int]) -> None:
+    """Raises `SchemaError` where a currency is configured with other decimals than it is kept with.
+
+    Every stored amount of it would be read as another.
+    """
+    async with await _connect(url) as connection:
+        cursor = await connection.execute(statement("scales"))
+        kept: dict[str, int] = dict(await cursor.fetchall())
+    for code, scale in scales.items():
+        if kept.get(code, scale) != scale:
+            raise SchemaError(
+                f"the database keeps {code} with {kept[code]} decimals, the configuration with "
+                f"{scale}: a currency's scale cannot change"
             )
 
 

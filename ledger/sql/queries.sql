@@ -141,6 +141,14 @@ SELECT partitions FROM ledger.settings
 -- name: record_partitions
 INSERT INTO ledger.settings (partitions) VALUES (%s) ON CONFLICT DO NOTHING
 
+-- name: record_scales
+INSERT INTO ledger.currency_scales (currency, scale)
+SELECT * FROM unnest(%s::text[], %s::integer[])
+ON CONFLICT DO NOTHING
+
+-- name: scales
+SELECT currency, scale FROM ledger.currency_scales
+
 -- name: durability
 SELECT name, setting FROM pg_catalog.pg_settings
 WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'server_version_num')

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.acceptance.service import running
 
 PROGRAM = Path(sys.executable).parent / "wallet-ledger"
 
@@ -24,13 +28,13 @@ def taken_port() -> Iterator[int]:
         yield sock.getsockname()[1]
 
 
-def refusal(directory: Path, configuration: str, command: str = "serve") -> str:
+def refusal(directory: Path, configuration: str, *command: str) -> str:
     """The last line that a command says before it ends with 2."""
     file = directory / "wallet-ledger.toml"
     file.write_text(configuration, encoding="utf-8")
     file.chmod(0o600)
     done = subprocess.run(
-        [PROGRAM, command, "--config", file],
+        [PROGRAM, *(command or ("serve",)), "--config", file],
         check=False,
         capture_output=True,
         text=True,
@@ -80,3 +84,19 @@ def test_a_simulation_without_a_server_ends_at_once(tmp_path):
         )
         said = refusal(tmp_path, configuration, "simulate")
     assert said == f"wallet-ledger: no server at http://127.0.0.1:{port}: Connection refused"
+
+
+def test_other_decimals_than_those_that_money_is_kept_with_are_refused(
+    tmp_path: Path, shared_database: dict[str, Any]
+) -> None:
+    """One line changed in a configuration must not turn 12.50 into 0.0125, in no command."""
+    with running(tmp_path / "service", database=shared_database):
+        pass
+    lines = [f"{name} = {json.dumps(value)}" for name, value in shared_database.items()]
+    configuration = "\n".join(["[server]", "port = 0", "[database]", *lines])
+    configuration += "\n[currencies.EUR]\nscale = 8\n"
+    for command in (("serve",), ("report", "totals")):
+        assert refusal(tmp_path, configuration, *command) == (
+            "wallet-ledger: database: the database keeps EUR with 5 decimals, the configuration "
+            "with 8: a currency's scale cannot change"
+        )

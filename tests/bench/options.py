@@ -19,7 +19,7 @@ PARTS = {
 }
 VIEWS_EVENTS_MIN = 50_000
 """So that the views pass the stretches that are compared in more than one batch."""
-SHAPES = (Shape(1, 1), Shape(2, 2))
+SHAPES = (Shape(1, 1), Shape(1, 2), Shape(2, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         "--tries", type=int, help="of a measurement while others use the machine (3; quick 1)"
     )
     parser.add_argument("--events", type=int, help="of the long history (2 million; quick 50 000)")
-    parser.add_argument("--workers", type=int, help="service processes (1 and 2 are compared)")
-    parser.add_argument("--partitions", type=int, help="ledger partitions (1 and 2 are compared)")
+    parser.add_argument(
+        "--workers", type=int, help="service processes (1/1, 1/2 and 2/2 are compared)"
+    )
+    parser.add_argument("--partitions", type=int, help="ledger partitions (likewise)")
     return parser

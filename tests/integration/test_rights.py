@@ -66,6 +66,8 @@ ATTEMPTS = {
     "empty the call journal": "DELETE FROM ledger.calls",
     "truncate the call journal": "TRUNCATE ledger.calls",
     "alter the migrations": "DELETE FROM ledger.migrations",
+    "alter the currencies": "UPDATE ledger.currency_scales SET scale = 2",
+    "forget the currencies": "DELETE FROM ledger.currency_scales",
     "alter the partitions": "UPDATE ledger.settings SET partitions = 2",
     "call what append calls": (
         "SELECT ledger_p00.conflicts(NULL, NULL, NULL, NULL, NULL, NULL, NULL)"

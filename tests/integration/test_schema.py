@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from ledger.embedded import SUPERUSER, EmbeddedPostgres
-from ledger.schema import SchemaError, check, initialise
+from ledger.schema import SchemaError, check, check_scales, initialise, record_scales
 from ledger.sql import migrations
 from ledger.store import Store
 from tests.conftest import Databases
@@ -194,3 +194,24 @@ async def test_a_login_with_createrole_can_do_all_of_it(server: EmbeddedPostgres
     store = Store(server.url("casino", "service"), 1)
     assert await store.append(first_bet(), 5) is None
     await store.close()
+
+
+# -- what an amount means -----------------------------------------------------------------------
+
+
+async def test_a_currency_keeps_the_decimals_that_it_was_first_started_with(database_url: str):
+    """With another scale every stored amount would be another: 12.50 would become 0.0125."""
+    await record_scales(database_url, {"EUR": 5, "BTC": 8})
+    await record_scales(database_url, {"EUR": 5, "BTC": 8, "XBT": 8})
+    for wrong in ({"BTC": 10}, {"EUR": 5, "XBT": 5}):
+        with pytest.raises(SchemaError, match="a currency's scale cannot change"):
+            await record_scales(database_url, wrong)
+        with pytest.raises(SchemaError, match="a currency's scale cannot change"):
+            await check_scales(database_url, wrong)
+    await check_scales(database_url, {"EUR": 5})
+
+
+async def test_a_currency_that_the_database_has_not_met_is_only_looked_for(database_url: str):
+    """A report reads; it decides nothing for good."""
+    await check_scales(database_url, {"BTC": 8})
+    await record_scales(database_url, {"BTC": 10})
