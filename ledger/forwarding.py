@@ -131,9 +131,10 @@ class _Link(Messages):
     def message(self, body: bytes) -> None:
         """Resolve what was answered."""
         for item in decode_answered(body):
+            outcome = item.outcome()  # before anything is taken out: it may be unreadable
             waiting = self.waiting.pop(item.number, None)
             if waiting is not None and not waiting.answer.done():
-                waiting.answer.set_result(item.outcome())
+                waiting.answer.set_result(outcome)
 
     def ask(self, asked: Asked, item: bytes) -> asyncio.Future[Outcome]:
         """Send a command; resolved with its outcome."""
@@ -204,6 +205,8 @@ class Forwarder:
     def _take_back(self, link: _Link) -> None:
         """Decide here what was not answered; the committer refuses what is too old."""
         waiting, link.waiting = link.waiting, {}
+        if waiting:
+            log.info("commands_taken_back", path=self._path, commands=len(waiting))
         for asked, answer in waiting.values():
             self._decide_here(asked).add_done_callback(partial(_pass_on, answer))
 

@@ -14,7 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from ledger.batch import Accepted, Outcome
-from ledger.codec import decode, encode
+from ledger.codec import UnreadableEvent, decode, encode
 from ledger.commands import AnyCommand
 from ledger.player import Player
 from ledger.refusals import Refused
@@ -107,7 +107,7 @@ class Messages(asyncio.Protocol):
                 break
             try:
                 self.message(bytes(received[body:end]))
-            except (msgspec.MsgspecError, LookupError) as error:
+            except (msgspec.MsgspecError, UnreadableEvent, LookupError) as error:
                 log.error("unreadable_command_message", error=str(error))
                 self.close()
                 return

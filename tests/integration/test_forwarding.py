@@ -9,14 +9,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ledger import forwarding
 from ledger.commands import ReadPlayer, SetGame
 from ledger.embedded import EmbeddedPostgres
 from ledger.forwarding import Place
+from ledger.player import Player
 from ledger.refusals import Refusal
 from ledger.service import Accepted
+from ledger.wire import Answered
 from tests.conftest import Databases
 from tests.faults.ledgers import Process, bet, booked, cents, opened
 
@@ -196,14 +199,18 @@ async def test_a_decider_that_hangs_holds_nobody_up_for_longer_than_the_deadline
             assert await second.refused(ReadPlayer(player_id="ann")) is Refusal.UNKNOWN_PLAYER
 
 
+UNKNOWN_EVENT = msgspec.msgpack.encode([Answered(1, player=Player("ann"), event_name="no.v9")])
+
+
+@pytest.mark.parametrize("body", [b"hello", UNKNOWN_EVENT])
 async def test_an_answer_that_cannot_be_read_ends_the_connection_and_nothing_else(
-    database_url: str, directory: str
+    database_url: str, directory: str, body: bytes
 ) -> None:
     """Whatever sits there: the command is decided here."""
 
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
-        writer.write(b"\0\0\0\x05hello")
+        writer.write(len(body).to_bytes(4) + body)
         await reader.read()
 
     async with (
