@@ -114,6 +114,10 @@ class LedgerMetrics:
         """It is not known whether a commit took place."""
         self._metrics.commits_unknown.inc()
 
+    def reconnected(self) -> None:
+        """A connection was made anew."""
+        self._metrics.store_reconnects.inc()
+
 
 def _limits(settings: Settings) -> CommitterLimits:
     limits = settings.limits

@@ -62,6 +62,9 @@ class Observer(Protocol):
     def unknown(self) -> None:
         """It is not known whether a commit took place."""
 
+    def reconnected(self) -> None:
+        """A connection to the database was lost and made anew."""
+
 
 _TRIES_TOGETHER = 3
 _QUESTION_ROUNDS_MAX = 8

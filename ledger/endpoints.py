@@ -46,12 +46,18 @@ class CommitUnknown(StoreError):
 
 
 class Appender:
-    """Runs the append statement, one at a time."""
+    """Runs the append statement, one at a time.
 
-    def __init__(self, url: str, purpose: str, statement: bytes) -> None:
+    ``reconnected`` is told of every connection but the first.
+    """
+
+    def __init__(
+        self, url: str, purpose: str, statement: bytes, reconnected: Callable[[], None]
+    ) -> None:
         self._url = url
         self._purpose = purpose
         self._statement = statement
+        self._reconnected = reconnected
         self._prepared: PreparedStatement | None = None
         self._turn = asyncio.Lock()
 
@@ -109,7 +115,10 @@ class Appender:
 
     async def _ready(self, deadline: float) -> PreparedStatement:
         if self._prepared is None or self._prepared.closed:
+            known = self._prepared
             self._prepared = await _connected(self._connect, deadline)
+            if known is not None:
+                self._reconnected()
         return self._prepared
 
     async def _connect(self) -> PreparedStatement:
@@ -129,11 +138,15 @@ class Reader:
     """Runs every other statement, one at a time.
 
     What it commits need not be durable (snapshots, notifications): it does not wait for the disk.
+    ``reconnected`` is told of every connection but the first.
     """
 
-    def __init__(self, url: str, purpose: str) -> None:
+    def __init__(
+        self, url: str, purpose: str, reconnected: Callable[[], None] = lambda: None
+    ) -> None:
         self._url = url
         self._purpose = purpose
+        self._reconnected = reconnected
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
 
@@ -146,11 +159,11 @@ class Reader:
         except TimeoutError:
             raise StoreUnavailable("the reads before this one are not through") from None
         try:
-            known = self._connection
+            fresh = self._connection is None or self._connection.closed
             try:
                 return await self._try(statement, parameters, deadline)
             except psycopg.OperationalError:
-                if known is None:
+                if fresh:
                     raise
                 # The connection had died since it was last used; that says nothing of the server.
                 return await self._try(statement, parameters, deadline)
@@ -167,7 +180,10 @@ class Reader:
 
     async def _try(self, statement: bytes, parameters: Sequence[Any], deadline: float) -> list[Any]:
         if self._connection is None or self._connection.closed:
+            known = self._connection
             self._connection = await _connected(self._connect, deadline)
+            if known is not None:
+                self._reconnected()
         connection = self._connection
         alarm = asyncio.get_running_loop().call_at(deadline, hang_up, connection)
         try:
@@ -175,7 +191,7 @@ class Reader:
                 await cursor.execute(statement, parameters)
                 return await cursor.fetchall() if cursor.description else []
         except psycopg.Error:
-            await self.close()
+            await connection.close()
             raise
         finally:
             alarm.cancel()

@@ -62,7 +62,9 @@ class Ledger:
     ) -> None:
         """``place``: which of the server's workers this is; by default the only one."""
         limits = limits or CommitterLimits()
-        self._stores = [Store(url, partition) for partition in range(partitions)]
+        self._stores = [
+            Store(url, partition, observer.reconnected) for partition in range(partitions)
+        ]
         self._committers = [Committer(store, observer, limits) for store in self._stores]
         self._workers = Workers(place, self._committers, limits.answer_s)
         self._sessions: OrderedDict[str, SessionRow] = OrderedDict()

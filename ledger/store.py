@@ -7,7 +7,7 @@ guesses, and never repeats an append by itself.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -122,14 +122,19 @@ _decode_conflicts: Final = msgspec.json.Decoder(Conflicts).decode
 
 
 class Store:
-    """A partition of the database behind ``url``. Connects when it is used; `close` when done."""
+    """A partition of the database behind ``url``. Connects when it is used; `close` when done.
 
-    def __init__(self, url: str, partition: int = 0) -> None:
+    ``reconnected`` is told when a connection was made anew.
+    """
+
+    def __init__(
+        self, url: str, partition: int = 0, reconnected: Callable[[], None] = lambda: None
+    ) -> None:
         self.partition = partition
         self.schema = schema_name(partition)
         append = statement("append", self.schema)
-        self._appender = Appender(url, f"append {self.schema}", append)
-        self._reader = Reader(url, f"read {self.schema}")
+        self._appender = Appender(url, f"append {self.schema}", append, reconnected)
+        self._reader = Reader(url, f"read {self.schema}", reconnected)
 
     async def close(self) -> None:
         """Close both connections."""

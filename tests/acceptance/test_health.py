@@ -65,6 +65,7 @@ async def test_every_call_is_counted_by_its_outcome(service: Service, site: Site
     assert value(text, "wallet_ledger_call_seconds_count") == 5
     assert value(text, "wallet_ledger_batch_commands_count") >= 3
     assert value(text, "wallet_ledger_queue_commands") == 0
+    assert value(text, "wallet_ledger_store_reconnects_total") == 0
     assert '"ann"' not in text, "a label never comes from the wire"
 
 
@@ -126,6 +127,8 @@ async def test_readiness_follows_the_database_down_and_up_again(
             await asyncio.to_thread(until, lambda: service.get("/health/ready")[0] == 200)
             assert (await site.insist(bet("ann", token, "b-1"))).status == 200
             assert len(await site.bets("ann")) == 1
+            text = service.get("/metrics")[1].decode()
+            assert value(text, "wallet_ledger_store_reconnects_total") >= 1
 
 
 async def _player(site: Site) -> str:

@@ -45,6 +45,9 @@ class Silent:
     def unknown(self) -> None:
         """A commit's answer was lost."""
 
+    def reconnected(self) -> None:
+        """A connection was made anew."""
+
 
 async def book(url: str, partitions: int, shares: list[Share], seed: int) -> None:
     """Book every share; any refusal ends the load."""

@@ -34,6 +34,7 @@ class Counts:
     batches: list[int] = field(default_factory=list)
     conflicts: int = 0
     unknowns: int = 0
+    reconnects: int = 0
 
     def batch(self, size: int, seconds: float) -> None:
         """A batch was committed."""
@@ -46,6 +47,10 @@ class Counts:
     def unknown(self) -> None:
         """A commit's outcome was not known."""
         self.unknowns += 1
+
+    def reconnected(self) -> None:
+        """A connection was made anew."""
+        self.reconnects += 1
 
 
 class Process:

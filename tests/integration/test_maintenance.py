@@ -23,6 +23,9 @@ class _NobodyWatches:
     def unknown(self) -> None:
         """Not counted."""
 
+    def reconnected(self) -> None:
+        """Not counted."""
+
 
 def _bet(transaction_id: str, round_id: str, *, closes_round: bool = False) -> PlaceBet:
     return PlaceBet(
