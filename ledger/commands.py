@@ -39,7 +39,7 @@ class Stamp(msgspec.Struct, frozen=True, gc=False):
     movement_id: str
 
 
-class Command(
+class Wish(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -48,11 +48,19 @@ class Command(
     tag_field="command",
     omit_defaults=True,
 ):
-    """A wish about one player. ``actor`` is the member of staff behind it, None for a provider."""
+    """What the ledger is asked for. ``actor``: the member of staff behind it, None for a provider.
 
-    player_id: str
+    Tagged, so that it can be handed to another process.
+    """
+
     actor: str | None = None
     reason: str | None = None
+
+
+class Command(Wish, frozen=True, kw_only=True, gc=False):
+    """A wish about one player."""
+
+    player_id: str
 
 
 # --- the player ---------------------------------------------------------------
@@ -315,22 +323,12 @@ class ReadBalance(Command, frozen=True, kw_only=True, gc=False):
 # --- the games themselves ---------------------------------------------------------------
 
 
-class SetGame(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    gc=False,
-    tag=True,
-    tag_field="command",
-    omit_defaults=True,
-):
+class SetGame(Wish, frozen=True, kw_only=True, gc=False):
     """Enable or disable a game of an integration for new bets."""
 
     integration: str
     game: str
     enabled: bool
-    actor: str | None = None
-    reason: str | None = None
 
 
 AnyCommand: TypeAlias = (
