@@ -1,10 +1,10 @@
-"""Each partition has one decider: the workers of a server hand its commands over to each other.
+"""Each partition has one owner among the workers of a server; the others forward its commands.
 
 Two processes that decide for the same players make each other decide again. So of ``workers``
-processes the one at place ``partition % workers`` decides for a partition, and the others send it
-their commands over a Unix socket, many at a time. That is a matter of speed alone: the append
-verifies every decision, whoever made it. Where the decider is away or does not answer, commands are
-decided here, under the movement ids they have: what the decider had booked already is found, once.
+processes the one at place ``partition % workers`` owns a partition, and the others send it their
+commands over a Unix socket, many at a time. That is a matter of speed alone: the append verifies
+every decision, whoever made it. Where the owner is away or does not answer, commands are decided
+here, under the movement ids they have: what the owner had booked already is found, once.
 """
 
 from __future__ import annotations
@@ -51,23 +51,23 @@ ALONE: Final = Place()
 """The only worker: it decides everything itself."""
 
 
-class _Customer(Messages):
-    """The decider's side of a connection; one that breaks off cancels nothing."""
+class _Inbound(Messages):
+    """The owner's side of a connection; one that breaks off cancels nothing."""
 
-    def __init__(self, committers: Sequence[Committer], customers: set[_Customer]) -> None:
+    def __init__(self, committers: Sequence[Committer], connections: set[_Inbound]) -> None:
         super().__init__()
         self._committers = committers
-        self._customers = customers
+        self._connections = connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """One more."""
         super().connection_made(transport)
-        self._customers.add(self)
+        self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """One less."""
         super().connection_lost(exc)
-        self._customers.discard(self)
+        self._connections.discard(self)
 
     def message(self, body: bytes) -> None:
         """Hand every command in."""
@@ -80,13 +80,13 @@ class _Customer(Messages):
         self.send(encode_item(answered(number, answer.result())))
 
 
-class Desk:
+class CommandServer:
     """Takes the other workers' commands for this one's committers."""
 
     def __init__(self, path: str, committers: Sequence[Committer]) -> None:
         self._path = path
         self._committers = committers
-        self._customers: set[_Customer] = set()
+        self._connections: set[_Inbound] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -95,17 +95,17 @@ class Desk:
         try:
             await asyncio.to_thread(Path(self._path).unlink, missing_ok=True)
             self._server = await loop.create_unix_server(
-                lambda: _Customer(self._committers, self._customers), self._path
+                lambda: _Inbound(self._committers, self._connections), self._path
             )
         except OSError as error:  # e.g. a path that is too long for a socket
             log.warning("no_commands_from_other_workers", path=self._path, error=str(error))
 
     def close(self) -> None:
-        """Take no more; who still waits decides for himself."""
+        """Take no more; who still waits decides by itself."""
         if self._server is not None:
             self._server.close()
-        for customer in tuple(self._customers):
-            customer.close()
+        for connection in tuple(self._connections):
+            connection.close()
 
 
 class _Waiting(NamedTuple):
@@ -115,7 +115,7 @@ class _Waiting(NamedTuple):
     answer: asyncio.Future[Outcome]
 
 
-class _Link(Messages):
+class _Outbound(Messages):
     """The asking side of a connection."""
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class _Link(Messages):
 class Forwarder:
     """Commands to one other worker, or to this one's committers while that one is away.
 
-    ``answer_s``: nobody waits longer, and a decider that let anybody wait that long counts as away.
+    ``answer_s``: nobody waits longer, and an owner that let anybody wait that long counts as away.
     """
 
     def __init__(self, path: str, committers: Sequence[Committer], answer_s: float) -> None:
@@ -155,7 +155,7 @@ class Forwarder:
         self._committers = committers
         self._answer_s = answer_s
         self._numbers = count(1)
-        self._link: _Link | None = None
+        self._link: _Outbound | None = None
 
     def submit(
         self, partition: int, command: Command | SetGame, movement_id: str
@@ -180,11 +180,11 @@ class Forwarder:
         loop = asyncio.get_running_loop()
         while True:
             with suppress(OSError):
-                _, link = await loop.create_unix_connection(_Link, self._path)
+                _, link = await loop.create_unix_connection(_Outbound, self._path)
                 await self._use(link)
             await asyncio.sleep(_RECONNECT_PAUSE_S)
 
-    async def _use(self, link: _Link) -> None:
+    async def _use(self, link: _Outbound) -> None:
         self._link = link
         try:
             while not link.closed.done():
@@ -195,14 +195,16 @@ class Forwarder:
             link.close()
             self._take_back(link)
 
-    def _drop_late(self, link: _Link) -> None:
+    def _drop_late(self, link: _Outbound) -> None:
         """End a connection on which somebody has waited too long."""
         oldest = next(iter(link.waiting.values()), None)
         if oldest is not None and oldest.asked.taken_at < time.monotonic() - self._answer_s:
-            log.warning("decider_does_not_answer", path=self._path, waiting=len(link.waiting))
+            log.warning(
+                "partition_owner_does_not_answer", path=self._path, waiting=len(link.waiting)
+            )
             link.close()
 
-    def _take_back(self, link: _Link) -> None:
+    def _take_back(self, link: _Outbound) -> None:
         """Decide here what was not answered; the committer refuses what is too old."""
         waiting, link.waiting = link.waiting, {}
         if waiting:
@@ -221,25 +223,25 @@ def _pass_on(answer: asyncio.Future[Outcome], decided: asyncio.Future[Outcome]) 
 
 
 class Workers:
-    """All deciders of the partitions, as one worker sees them: itself and the others."""
+    """The owners of all partitions, as one worker sees them: itself and the others."""
 
     def __init__(self, place: Place, committers: Sequence[Committer], answer_s: float) -> None:
         self._place = place
         self._committers = committers
-        self._desk = Desk(place.socket(place.number), committers)
-        deciders = range(min(place.workers, len(committers)))
+        self._server = CommandServer(place.socket(place.number), committers)
+        owners = range(min(place.workers, len(committers)))
         self._forwarders = {
             number: Forwarder(place.socket(number), committers, answer_s)
-            for number in deciders
+            for number in owners
             if number != place.number
         }
-        self._decides = place.workers > 1 and place.number in deciders
+        self._owns = place.workers > 1 and place.number in owners
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Take the others' commands, and keep connections to those who decide."""
-        if self._decides:
-            await self._desk.open()
+        """Take the others' commands, and keep connections to the owners."""
+        if self._owns:
+            await self._server.open()
         self._tasks = [
             asyncio.create_task(forwarder.run(), name=f"forwarder-{number}")
             for number, forwarder in self._forwarders.items()
@@ -253,12 +255,12 @@ class Workers:
 
     def close(self) -> None:
         """Take nobody's commands any more."""
-        self._desk.close()
+        self._server.close()
 
     def submit(
         self, partition: int, command: Command | SetGame, movement_id: str
     ) -> asyncio.Future[Outcome]:
-        """Hand a command to whoever decides for the partition, as `Committer.submit`."""
+        """Hand a command to the partition's owner, as `Committer.submit`."""
         forwarder = self._forwarders.get(partition % self._place.workers)
         if forwarder is not None:
             return forwarder.submit(partition, command, movement_id)

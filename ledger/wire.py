@@ -26,7 +26,10 @@ _ARRAY_32: Final = b"\xdd"
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A command on its way to its decider. ``taken_at``: monotonic seconds of this machine."""
+    """A command on its way to the owner of its partition.
+
+    ``taken_at``: monotonic seconds of this machine.
+    """
 
     number: int
     partition: int
@@ -47,7 +50,7 @@ class Answered(msgspec.Struct, frozen=True, array_like=True, gc=False):
     replayed: bool = False
 
     def outcome(self) -> Outcome:
-        """The outcome as the decider had it."""
+        """The outcome as the owner had it."""
         if self.refused is not None:
             return self.refused
         assert self.player is not None

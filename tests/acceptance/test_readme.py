@@ -35,6 +35,7 @@ DONE = "----- done"
 
 pytestmark = [
     pytest.mark.slow,
+    # The shell's tools are the reader's, not the product's: `make test` must pass without them.
     pytest.mark.skipif(
         not all(map(shutil.which, ("bash", "curl", "make", "openssl"))),
         reason="the README's shell needs bash, curl, make and openssl",

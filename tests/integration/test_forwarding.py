@@ -1,4 +1,4 @@
-"""Several workers of one server: each partition has one decider, and can do without it."""
+"""Several workers of one server: each partition has one owner, and the others can do without it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_each_worker_decides_for_its_own_partitions(
         assert first.counts.conflicts == second.counts.conflicts == 0
 
 
-async def test_what_comes_back_from_the_decider_is_what_it_answered(
+async def test_what_comes_back_from_the_owner_is_what_it_answered(
     database_url: str, directory: str
 ) -> None:
     """Replays, refusals and questions alike, for a provider must not see who decided."""
@@ -128,7 +128,7 @@ async def test_a_game_is_switched_in_every_partition(three_partitions: str, dire
             assert await first.refused(stake) is Refusal.GAME_DISABLED
 
 
-async def test_a_worker_goes_on_alone_when_the_decider_has_ended(
+async def test_a_worker_goes_on_alone_when_the_owner_has_ended(
     database_url: str, directory: str
 ) -> None:
     """It is started again in a moment; until then nobody is to notice."""
@@ -147,17 +147,17 @@ async def test_a_worker_goes_on_alone_when_the_decider_has_ended(
         assert booked(database_url) == 3
 
 
-async def test_an_answer_that_is_lost_with_the_decider_is_found_again_and_is_no_replay(
+async def test_an_answer_that_is_lost_with_the_owner_is_found_again_and_is_no_replay(
     database_url: str, directory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bet was booked, and its provider has not heard of it: exactly once, and as the first."""
 
-    def break_off(customer: forwarding._Customer, *_: object) -> None:
-        customer.close()
+    def break_off(connection: forwarding._Inbound, *_: object) -> None:
+        connection.close()
 
     async with two_workers(database_url, directory) as (first, second):
         session = await first.player()
-        monkeypatch.setattr(forwarding._Customer, "_answer", break_off)
+        monkeypatch.setattr(forwarding._Inbound, "_answer", break_off)
         accepted = await second.accepted(bet(session, "b-1"))
         assert not accepted.replayed
         assert cents(accepted) == 900
@@ -169,7 +169,7 @@ async def test_an_answer_that_is_lost_with_the_decider_is_found_again_and_is_no_
 async def standing_in(
     directory: str, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
 ) -> AsyncIterator[None]:
-    """Something else where the decider should be."""
+    """Something else where the owner should be."""
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -184,7 +184,7 @@ async def standing_in(
         server.close()
 
 
-async def test_a_decider_that_hangs_holds_nobody_up_for_longer_than_the_deadline(
+async def test_an_owner_that_hangs_holds_nobody_up_for_longer_than_the_deadline(
     database_url: str, directory: str
 ) -> None:
     """A stopped process keeps its connections open, and never answers."""
