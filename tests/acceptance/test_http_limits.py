@@ -89,9 +89,20 @@ def head(body: bytes = b"", *, path: str = PATH, method: str = "POST", **headers
     return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode()
 
 
+class NoReadAhead:
+    """A connection whose file reads no further than it is asked: the rest is the next answer."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def makefile(self, mode: str) -> Any:
+        """A file with a buffer of one byte."""
+        return self._connection.makefile(mode, buffering=1)  # type: ignore[call-overload]
+
+
 def read(connection: socket.socket) -> tuple[Answer, dict[str, str]]:
     """The next answer on a connection, and its headers in lower case."""
-    answer = http.client.HTTPResponse(connection)
+    answer = http.client.HTTPResponse(NoReadAhead(connection))  # type: ignore[arg-type]
     answer.begin()
     headers = {name.lower(): value for name, value in answer.getheaders()}
     return Answer(answer.status, answer.read()), headers
