@@ -329,7 +329,8 @@ def _locate(player: Player, command: GameCommand, key: str) -> tuple[Round, Bet 
     Most likely it is in the round that the command names; else newest first.
     """
     named = player.round(command.integration, command.round_id or "")
-    rounds = chain(reversed(player.rounds.values()), reversed(player.closed_rounds.values()))
+    kept = (player.rounds, player.just_closed, player.closed_rounds)
+    rounds = chain.from_iterable(reversed(rounds.values()) for rounds in kept)
     for found in rounds if named is None else chain((named,), rounds):
         if found.integration == command.integration:
             movements: Iterator[Bet | Win] = chain(found.bets, found.wins)

@@ -51,6 +51,9 @@ OPEN_ROUNDS_MAX: Final = 200
 CLOSED_ROUNDS_MAX: Final = 100
 """Closed rounds kept in memory; an older one is read back from the log when it is named."""
 
+JUST_CLOSED_MAX: Final = 16
+"""So many more may be kept apart, the newest: a bet copies these, and not the hundred."""
+
 SESSIONS_MAX: Final = 32
 """Sessions kept in memory; beyond, closed ones fall out, then the one unused for longest. One that
 fell out counts as expired."""
@@ -189,9 +192,9 @@ def periods(moment: datetime) -> tuple[int, int, int]:
 class Player(msgspec.Struct, frozen=True, gc=False):
     """A player at a version of the stream; version 0 is a player who does not exist.
 
-    ``rounds`` and ``closed_rounds`` are keyed by `round_key`, oldest first; ``open_rounds`` counts
-    all that are open, in memory or not. ``holds`` maps a withdrawal's key to its currency and
-    amount.
+    ``rounds``, ``closed_rounds`` and those closed since, ``just_closed``, are keyed by `round_key`,
+    oldest first; ``open_rounds`` counts all that are open, in memory or not. ``holds`` maps a
+    withdrawal's key to its currency and amount.
     """
 
     player_id: str
@@ -202,6 +205,7 @@ class Player(msgspec.Struct, frozen=True, gc=False):
     sessions: dict[str, Session] = {}
     rounds: dict[str, Round] = {}
     closed_rounds: dict[str, Round] = {}
+    just_closed: dict[str, Round] = {}
     open_rounds: int = 0
     holds: dict[str, tuple[str, int]] = {}
     limits: dict[str, Limits] = {}
@@ -210,8 +214,11 @@ class Player(msgspec.Struct, frozen=True, gc=False):
 
     def round(self, integration: str, round_id: str) -> Round | None:
         """The round, if it is in memory."""
-        key = round_key(integration, round_id)
-        return self.rounds.get(key) or self.closed_rounds.get(key)
+        return self.find_round(round_key(integration, round_id))
+
+    def find_round(self, key: str) -> Round | None:
+        """The round with this `round_key`, if it is in memory."""
+        return self.rounds.get(key) or self.just_closed.get(key) or self.closed_rounds.get(key)
 
 
 PlayerEvent: TypeAlias = (
@@ -311,13 +318,7 @@ def readmit(player: Player, found: Round) -> Player:
     It replaces an older form of the round that may be in memory.
     """
     key = round_key(found.integration, found.round_id)
-    rounds = player.rounds
-    if not found.closed:
-        return replace(player, rounds=_bounded(rounds, key, found, OPEN_ROUNDS_MAX))
-    if key in rounds:
-        rounds = {other: held for other, held in rounds.items() if other != key}
-    closed_rounds = _bounded(player.closed_rounds, key, found, CLOSED_ROUNDS_MAX)
-    return replace(player, rounds=rounds, closed_rounds=closed_rounds)
+    return replace(player, **_placed(player, key, found))
 
 
 def fold_round(player_id: str, events: list[PlayerEvent]) -> Round | None:
@@ -328,7 +329,8 @@ def fold_round(player_id: str, events: list[PlayerEvent]) -> Round | None:
     player = Player(player_id)
     for event in events:
         player = evolve(player, event)
-    return next(iter((player.rounds or player.closed_rounds).values()), None)
+    kept = player.rounds | player.closed_rounds | player.just_closed
+    return next(iter(kept.values()), None)
 
 
 def _advance(player: Player, event: PlayerEvent, **changes: object) -> Player:
@@ -404,56 +406,57 @@ def _booked(
     """
     assert event.round_id is not None
     key = round_key(event.integration, event.round_id)
-    found = player.rounds.get(key) or player.closed_rounds.get(key)
+    found = player.find_round(key)
     if found is None and event.opens_round:
         found = Round(
             event.integration, event.round_id, event.currency, event.game, event.recorded_at
         )
-    rounds, closed_rounds = player.rounds, player.closed_rounds
+    rounds: dict[str, dict[str, Round]] = {}
     if found is not None:
-        rounds, closed_rounds = _placed(player, key, change(found), closes=event.closes_round)
+        found = change(found)
+        if event.closes_round:
+            found = replace(found, closed=True)
+        rounds = _placed(player, key, found)
     return replace(
         player,
         version=player.version + 1,
         recorded_at=event.recorded_at,
         wallets=_wallets(player, event),
         sessions=player.sessions if sessions is None else sessions,
-        rounds=rounds,
-        closed_rounds=closed_rounds,
         open_rounds=player.open_rounds + event.opens_round - event.closes_round,
         losses=_losses(player, event),
+        **rounds,
     )
 
 
-def _placed(
-    player: Player, key: str, changed: Round, *, closes: bool
-) -> tuple[dict[str, Round], dict[str, Round]]:
-    """The open and the closed rounds with this one where it belongs."""
-    if changed.closed or key in player.closed_rounds:
-        return player.rounds, player.closed_rounds | {key: changed}
-    if not closes:
-        return _bounded(player.rounds, key, changed, OPEN_ROUNDS_MAX), player.closed_rounds
-    rounds = player.rounds
-    if key in rounds:
-        rounds = {other: held for other, held in rounds.items() if other != key}
-    closed = replace(changed, closed=True)
-    return rounds, _bounded(player.closed_rounds, key, closed, CLOSED_ROUNDS_MAX)
+def _placed(player: Player, key: str, found: Round) -> dict[str, dict[str, Round]]:
+    """The player's fields that change for the round to be where it belongs."""
+    if not found.closed:
+        return {"rounds": _bounded(player.rounds | {key: found}, OPEN_ROUNDS_MAX)}
+    if key in player.closed_rounds:
+        return {"closed_rounds": player.closed_rounds | {key: found}}
+    placed = {"just_closed": player.just_closed | {key: found}}
+    if len(placed["just_closed"]) > JUST_CLOSED_MAX:
+        closed_rounds = player.closed_rounds | placed["just_closed"]
+        placed = {
+            "closed_rounds": _bounded(closed_rounds, CLOSED_ROUNDS_MAX),
+            "just_closed": {},
+        }
+    if key in player.rounds:
+        placed["rounds"] = {other: held for other, held in player.rounds.items() if other != key}
+    return placed
 
 
 def _close_round(player: Player, event: GameMovement) -> Player:
     """Close the event's round, which was open; one that fell out of memory is only counted."""
     assert event.round_id is not None
     key = round_key(event.integration, event.round_id)
-    rounds, closed_rounds = player.rounds, player.closed_rounds
-    if key in rounds:
-        rounds, closed_rounds = _placed(player, key, rounds[key], closes=True)
-    return replace(
-        player, rounds=rounds, closed_rounds=closed_rounds, open_rounds=player.open_rounds - 1
-    )
+    found = player.rounds.get(key)
+    placed = {} if found is None else _placed(player, key, replace(found, closed=True))
+    return replace(player, open_rounds=player.open_rounds - 1, **placed)
 
 
-def _bounded(rounds: dict[str, Round], key: str, added: Round, most: int) -> dict[str, Round]:
-    rounds = rounds | {key: added}
+def _bounded(rounds: dict[str, Round], most: int) -> dict[str, Round]:
     while len(rounds) > most:
         del rounds[next(iter(rounds))]
     return rounds

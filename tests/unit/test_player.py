@@ -9,6 +9,7 @@ import pytest
 from ledger.commands import CloseSession
 from ledger.player import (
     CLOSED_ROUNDS_MAX,
+    JUST_CLOSED_MAX,
     OPEN_ROUNDS_MAX,
     SESSIONS_MAX,
     Bet,
@@ -20,6 +21,12 @@ from ledger.player import (
     round_key,
 )
 from tests.unit.rules.world import START, World, code, moved, replay
+
+CLOSED_IN_MEMORY = CLOSED_ROUNDS_MAX + JUST_CLOSED_MAX
+
+
+def _closed(player: Player) -> int:
+    return len(player.closed_rounds | player.just_closed)
 
 
 def _world() -> World:
@@ -38,22 +45,35 @@ def test_open_rounds_are_bounded_and_still_counted():
 
 
 def test_closed_rounds_are_bounded():
-    """The last hundred answer late calls at once; older ones are read back."""
+    """At least the last hundred answer late calls at once; older ones are read back."""
     world = _world()
-    for number in range(CLOSED_ROUNDS_MAX + 5):
+    for number in range(3 * CLOSED_ROUNDS_MAX):
         world.bet(f"b{number}", 1, round_id=f"r{number}", closes_round=True)
-    player = world.player()
-    assert len(player.closed_rounds) == CLOSED_ROUNDS_MAX
-    assert (player.rounds, player.open_rounds) == ({}, 0)
-    assert player.round("a", "r4") is None
-    assert player.round("a", "r5") is not None
+        player = world.player()
+        assert _closed(player) <= CLOSED_IN_MEMORY
+        kept = range(max(0, number + 1 - CLOSED_ROUNDS_MAX), number + 1)
+        assert all(player.round("a", f"r{number}") for number in kept)
+        assert player.round("a", f"r{number - CLOSED_IN_MEMORY}") is None
+        assert (player.rounds, player.open_rounds) == ({}, 0)
+
+
+def test_a_closed_round_changes_where_it_is_kept():
+    """A refund of a lost bet books into its round, whether that closed just now or long ago."""
+    world = _world()
+    for number in range(JUST_CLOSED_MAX + 2):
+        world.bet(f"b{number}", 3, round_id=f"r{number}", closes_round=True)
+    for number, kept in ((0, "closed_rounds"), (JUST_CLOSED_MAX + 1, "just_closed")):
+        world.refund(f"f{number}", f"b{number}")
+        found = getattr(world.player(), kept)[round_key("a", f"r{number}")]
+        assert found.bets[0].refunded
+    assert _closed(world.player()) == JUST_CLOSED_MAX + 2
 
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_round_beyond_the_bounds_is_read_back_when_it_is_named(closed):
     """A refund may come for a bet that fell out of memory long ago."""
     world = _world()
-    count = max(OPEN_ROUNDS_MAX, CLOSED_ROUNDS_MAX) + 5
+    count = max(OPEN_ROUNDS_MAX, CLOSED_IN_MEMORY) + 5
     for number in range(count):
         world.bet(f"b{number}", 3, round_id=f"r{number}", closes_round=closed)
     assert world.player().round("a", "r0") is None
@@ -68,13 +88,13 @@ def test_a_round_beyond_the_bounds_is_read_back_when_it_is_named(closed):
 def test_rounds_read_back_obey_the_bounds(closed):
     """A provider that asks for old rounds one by one must not fill the memory either."""
     world = _world()
-    most = CLOSED_ROUNDS_MAX if closed else OPEN_ROUNDS_MAX
+    most = CLOSED_IN_MEMORY if closed else OPEN_ROUNDS_MAX
     for number in range(2 * most):
         world.bet(f"b{number}", 1, round_id=f"r{number}", closes_round=closed)
     for number in range(most):
         world.refund(f"f{number}", f"b{number}")
     player = world.player()
-    assert len(player.closed_rounds if closed else player.rounds) == most
+    assert (_closed(player) if closed else len(player.rounds)) <= most
     assert player.wallets == replay("p1", world.history["p1"]).wallets
 
 
@@ -103,7 +123,7 @@ def test_a_round_folded_on_its_own_is_the_round_in_memory():
     assert live is not None
     assert fold_round("p1", world.history["p1"][4:]) == live
     again = readmit(Player("p1"), live)
-    assert again.closed_rounds == {round_key("a", "r1"): live}
+    assert again.just_closed == {round_key("a", "r1"): live}
     assert again.version == 0
 
 

@@ -109,7 +109,8 @@ def _movements(history: Iterable[PlayerEvent], currency: str | None = None) -> l
 
 def _without_rounds(player: Player) -> tuple[object, ...]:
     """Everything but which rounds happen to be in memory."""
-    names = [n for n in Player.__struct_fields__ if n not in ("rounds", "closed_rounds")]
+    kept = ("rounds", "closed_rounds", "just_closed")
+    names = [name for name in Player.__struct_fields__ if name not in kept]
     return tuple(getattr(player, name) for name in names)
 
 
@@ -128,6 +129,7 @@ def remembers(request: pytest.FixtureRequest) -> Iterable[bool]:
         if request.param != "everything remembered":
             patch.setattr(player_module, "OPEN_ROUNDS_MAX", 1)
             patch.setattr(player_module, "CLOSED_ROUNDS_MAX", 1)
+            patch.setattr(player_module, "JUST_CLOSED_MAX", 0)
         yield request.param == "everything remembered"
 
 
