@@ -14,6 +14,7 @@ from itertools import islice
 from statistics import median
 
 from tests.bench.betbrothers import signed_bets
+from tests.bench.catching_up import catch_up
 from tests.bench.databases import Postgres
 from tests.bench.measures import (
     OTHERS_MAX,
@@ -56,8 +57,7 @@ class History:
         """Load the history, then measure what the chosen parts ask for."""
         grown, seats, heavy = self._grown()
         # without the backlog of the loading: it would be worked off while others are measured
-        views = Views(self._options, grown, self._say)
-        caught_up = views.catch_up()
+        caught_up = catch_up(grown, self._say)
         self._postgres.execute("CHECKPOINT")
         grown.start()
         figures: list[Figure] = []
@@ -68,7 +68,7 @@ class History:
         if "f" in self._options.parts:
             figures += self._throughput(played)
         if "v" in self._options.parts:
-            figures += views.figures(played, caught_up)
+            figures += Views(self._options, grown, self._say).figures(played, caught_up)
         figures.append(Figure("start to answer with the history", grown.start_s, "s"))
         return figures
 

@@ -61,11 +61,11 @@ class Service:
 
     def start(self) -> None:
         """Start serving; `start_s` is then the time from the start to the first answer."""
-        file = self._write_configuration()
+        self._write_configuration()
         began = time.monotonic()
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [str(COMMAND), "serve", "--config", str(file)],
+                [str(COMMAND), "serve", "--config", str(self.configuration)],
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,
@@ -76,7 +76,8 @@ class Service:
 
     def initialise(self) -> None:
         """Create the ledger's schema in the database."""
-        command = [str(COMMAND), "init", "--config", str(self._write_configuration())]
+        self._write_configuration()
+        command = [str(COMMAND), "init", "--config", str(self.configuration)]
         outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if outcome.returncode != 0:
             raise BenchmarkError(f"wallet-ledger init: {outcome.stdout}{outcome.stderr}")
@@ -119,11 +120,15 @@ class Service:
             connection.close()
 
     @property
+    def configuration(self) -> Path:
+        """Its configuration file, once it was initialised."""
+        return self.directory / f"{self.database}.toml"
+
+    @property
     def _log(self) -> Path:
         return self.directory / f"{self.database}.log"
 
-    def _write_configuration(self) -> Path:
-        file = self.directory / f"{self.database}.toml"
+    def _write_configuration(self) -> None:
         tables: dict[str, dict[str, object]] = {
             "server": {"host": "127.0.0.1", "port": self.port, "workers": self.shape.workers},
             "database": {
@@ -141,9 +146,8 @@ class Service:
             lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
         token = f'{{ name = "bench", role = "admin", token = "{OPERATOR_TOKEN}" }}'
         lines += ["[operator]", f"tokens = [{token}]", ""]
-        file.write_text("\n".join(lines))
-        file.chmod(0o600)
-        return file
+        self.configuration.write_text("\n".join(lines))
+        self.configuration.chmod(0o600)
 
     def _wait_for_answer(self, began: float) -> None:
         probe = Request("GET", "/health/ready", (), b"")
