@@ -411,12 +411,12 @@ def _booked(
         found = Round(
             event.integration, event.round_id, event.currency, event.game, event.recorded_at
         )
-    rounds: dict[str, dict[str, Round]] = {}
+    placed: dict[str, dict[str, Round]] = {}
     if found is not None:
         found = change(found)
         if event.closes_round:
             found = replace(found, closed=True)
-        rounds = _placed(player, key, found)
+        placed = _placed(player, key, found)
     return replace(
         player,
         version=player.version + 1,
@@ -425,12 +425,12 @@ def _booked(
         sessions=player.sessions if sessions is None else sessions,
         open_rounds=player.open_rounds + event.opens_round - event.closes_round,
         losses=_losses(player, event),
-        **rounds,
+        **placed,
     )
 
 
 def _placed(player: Player, key: str, found: Round) -> dict[str, dict[str, Round]]:
-    """The player's fields that change for the round to be where it belongs."""
+    """The fields of the player that change when the round is put where it belongs."""
     if not found.closed:
         return {"rounds": _bounded(player.rounds | {key: found}, OPEN_ROUNDS_MAX)}
     if key in player.closed_rounds:

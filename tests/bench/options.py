@@ -18,7 +18,7 @@ PARTS = {
     "v": "the views: catching up, lag under load, rebuild",
 }
 VIEWS_EVENTS_MIN = 50_000
-"""So that the views pass the stretches that are compared in more than one batch."""
+"""So that early and late views have a turn of a batch at least."""
 SHAPES = (Shape(1, 1), Shape(1, 2), Shape(2, 2))
 
 
