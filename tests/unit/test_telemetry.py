@@ -285,7 +285,6 @@ def test_several_workers_are_counted_together(tmp_path):
     assert 'outcome="ok"} 3.0' in shown
 
 
-@pytest.mark.skipif(not README.exists(), reason="the README is not written yet")
 def test_every_metric_is_documented():
     """An alert is written from the documentation, not from the code."""
     documented = set(re.findall(r"`([^`\n]+)`", README.read_text(encoding="utf-8")))
