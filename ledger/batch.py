@@ -46,9 +46,9 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
     """A command that was executed, now or before.
 
     ``player`` is the state after it, without its rounds where another worker decided; ``event`` the
-    first event it booked, at ``version`` of the
-    stream, of a replay the event of the first answer; None where there was nothing to do.
-    ``replayed``: the key was known, nothing was appended (rule 1).
+    first event it booked, at ``version`` of the stream, of a replay the event of the first answer;
+    None where there was nothing to do. ``replayed``: the key was known, nothing was appended
+    (rule 1).
     """
 
     player: Player
