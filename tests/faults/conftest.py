@@ -12,6 +12,7 @@ import pytest
 
 from ledger.embedded import EmbeddedPostgres
 from tests.acceptance.service import Service
+from tests.faults.pair import Pair, pair
 
 
 @pytest.fixture
@@ -39,3 +40,10 @@ def embedded_service(directory: Path) -> Iterator[Callable[..., Service]]:
     if server.pid is not None:
         server.start()
         server.stop()
+
+
+@pytest.fixture
+def servers(directory: Path) -> Iterator[Pair]:
+    """A primary and its synchronous standby."""
+    with pair(directory) as servers:
+        yield servers

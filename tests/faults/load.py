@@ -84,14 +84,14 @@ class Load:
 
 
 @asynccontextmanager
-async def betting(site: Site) -> AsyncIterator[Load]:
-    """Clients that bet until the block ends; then the reckoning."""
+async def betting(site: Site, clients: int = CLIENTS) -> AsyncIterator[Load]:
+    """So many clients that bet until the block ends; then the reckoning."""
     load = Load(
         site, {player_id: await site.player(player_id, f"{MONEY}.00") for player_id in PLAYERS}
     )
-    async with asyncio.TaskGroup() as clients:
-        for number in range(CLIENTS):
-            clients.create_task(load.client(f"client-{number}"))
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(clients):
+            tasks.create_task(load.client(f"client-{number}"))
         await load.grows(10)
         yield load
         load.stop()

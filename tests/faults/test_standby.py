@@ -11,15 +11,15 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from ledger.commands import ReadPlayer
-from ledger.embedded import SUPERUSER, EmbeddedPostgres
+from ledger.embedded import EmbeddedPostgres
 from ledger.refusals import Refusal
 from ledger.service import Accepted
 from tests.conftest import Databases
 from tests.faults.ledgers import Process, bet, booked, cents, opened, query
+from tests.faults.pair import require_standby
 
 pytestmark = pytest.mark.faults
 
@@ -47,15 +47,6 @@ async def process(url: str) -> AsyncIterator[Process]:
     """A process of the service on it that does not wait for long."""
     async with opened(url, queue_wait_s=0.3, answer_s=0.5) as process:
         yield process
-
-
-def require_standby(server: EmbeddedPostgres, name: str) -> None:
-    """Make commits wait for a standby; "" for none."""
-    with psycopg.connect(server.url(user=SUPERUSER), autocommit=True) as connection:
-        connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{name}'".encode())
-        connection.execute("SELECT pg_reload_conf()")
-    while query(server.url(), "SHOW synchronous_standby_names")[0][0] != name:
-        pass
 
 
 def log_position(server: EmbeddedPostgres) -> int:

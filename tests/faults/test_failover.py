@@ -1,0 +1,122 @@
+"""Fail-over of the whole service to a synchronous standby, under load.
+
+What a provider was told is on the standby, and what only the dead primary held was told to nobody:
+neither as a first answer nor as a repetition's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from ledger.embedded import EmbeddedPostgres
+from tests.acceptance.provider import visiting
+from tests.acceptance.service import COMMAND, ROOT, Service
+from tests.faults.ledgers import query
+from tests.faults.load import betting
+from tests.faults.pair import Pair
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+Events: TypeAlias = set[tuple[Any, ...]]
+Loss: TypeAlias = Callable[[Pair], Awaitable[Events]]
+AFTER_A_FAIL_OVER = 30
+"""Bets to be answered by the new primary, and again once it has a standby."""
+LIMITS = {"command_age_max_s": 0.5, "answer_timeout_s": 1.0}
+CLIENTS = 2
+"""Few, so that after a restart or two nothing is left to do but to repeat what shows as booked."""
+CUT_S = 1.5
+"""Longer than anybody waits for an answer: then only bets are left that providers insist on."""
+
+
+def events(server: EmbeddedPostgres) -> Events:
+    """Every event that a server shows: stream, version, fingerprint of its bytes."""
+    statement = "SELECT originator_id, originator_version, md5(state) FROM ledger_p00.events"
+    return set(query(server.migrate_url, statement))
+
+
+async def the_primary_dies(servers: Pair) -> Events:
+    """With bets under way."""
+    servers.kill_primary()
+    return set()
+
+
+async def the_primary_holds_what_nobody_else_has(servers: Pair) -> Events:
+    """Cut off from its standby it crashes, comes back with all it wrote, and is lost for good.
+
+    In between, providers repeat bets that it shows as booked. Returns what it showed.
+    """
+    await asyncio.to_thread(servers.cut_standby_off)
+    for _ in range(CLIENTS + 1):  # each books the next bet that waits
+        await asyncio.sleep(CUT_S)
+        servers.kill_primary()
+        await asyncio.to_thread(servers.restart_primary)
+    await asyncio.sleep(CUT_S)
+    shown = await asyncio.to_thread(events, servers.primary)
+    servers.kill_primary()
+    return shown
+
+
+def differences(service: Service) -> int:
+    """0 if every view says what the events say."""
+    audit: list[str | Path] = [COMMAND, "audit", "views", "--config", service.file]
+    return subprocess.run(audit, cwd=ROOT, check=False).returncode
+
+
+LOSSES = [the_primary_dies, the_primary_holds_what_nobody_else_has]
+
+
+async def test_a_fail_over_loses_nothing_that_was_acknowledged(
+    servers: Pair, directory: Path
+) -> None:
+    """The promise (P2), duplicates included."""
+    await _survive(servers, directory, LOSSES, workers=1)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_many_fail_overs_lose_nothing_that_was_acknowledged(
+    servers: Pair, directory: Path, workers: int
+) -> None:
+    """The same for longer: 100 fail-overs bound the chance of a loss at 3 % each (95 %)."""
+    await _survive(servers, directory, LOSSES * 25, workers)
+
+
+async def _survive(servers: Pair, directory: Path, losses: Sequence[Loss], workers: int) -> None:
+    service = Service(
+        directory, server={"workers": workers}, database={"url": servers.url}, limits=LIMITS
+    )
+    try:
+        await asyncio.to_thread(service.start)
+        await _fail_over_and_over(servers, service, losses)
+        assert await asyncio.to_thread(differences, service) == 0
+        assert service.stop() == 0
+    finally:
+        service.close()
+
+
+async def _fail_over_and_over(servers: Pair, service: Service, losses: Sequence[Loss]) -> None:
+    seconds = []
+    gone = []
+    async with visiting(service.base_url, timeout_s=5) as site, betting(site, CLIENTS) as load:
+        for lose_the_primary in losses:
+            shown = await lose_the_primary(servers)
+            await asyncio.to_thread(servers.promote)
+            promoted = time.monotonic()
+            await load.grows(1)
+            seconds.append(time.monotonic() - promoted)
+            gone.append(len(shown - await asyncio.to_thread(events, servers.primary)))
+            await load.grows(AFTER_A_FAIL_OVER)
+            await asyncio.to_thread(servers.replace_standby)
+            await load.grows(AFTER_A_FAIL_OVER)
+    print(
+        f"{len(losses)} fail-overs, first answer {max(seconds):.1f} s after a promotion at most; "
+        f"{sum(gone)} events that one primary alone had are gone; "
+        f"{len(load.answers)} bets, {load.repeated} repeated"
+    )
+    assert all(gone[1::2]), "nothing was at stake"
