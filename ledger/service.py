@@ -119,10 +119,10 @@ class Ledger:
         random_bytes = urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
         return f"{self.partition_of(player_id):02x}{random_bytes}"
 
-    async def execute(self, command: Command) -> Outcome:
+    def execute(self, command: Command) -> asyncio.Future[Outcome]:
         """Execute a command, once for ever where it has a key."""
         partition = self.partition_of(command.player_id)
-        return await self._workers.submit(partition, command, movement_id())
+        return self._workers.submit(partition, command, movement_id())
 
     async def set_game(self, command: SetGame) -> Outcome:
         """Switch a game in every partition; the first refusal, if any, is the answer."""

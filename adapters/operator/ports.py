@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
@@ -20,7 +20,7 @@ from projections.reports.rounds import RoundFilters, RoundKey, RoundRow
 class Ledger(Protocol):
     """The ledger's service. Reads raise `ledger.store.StoreUnavailable`."""
 
-    async def execute(self, command: Command) -> Outcome:
+    def execute(self, command: Command) -> Awaitable[Outcome]:
         """Execute a player's command; an answer is durable."""
         ...
 

@@ -15,7 +15,7 @@ from ledger.refusals import Refusal, Refused
 from ledger.store import SessionRow, StoreUnavailable
 
 if TYPE_CHECKING:
-    from ledger.service import Accepted, Ledger
+    from ledger.service import Accepted, Ledger, Outcome
 
 SettingsT = TypeVar("SettingsT", bound=IntegrationSettings)
 
@@ -38,17 +38,14 @@ class Adapter(Generic[SettingsT]):
 
     async def execute(self, command: Command) -> Accepted:
         """Execute the command. Raises `RefusedCall` with the ledger's refusal."""
-        outcome = await self.ledger.execute(command)
-        if isinstance(outcome, Refused):
-            raise RefusedCall(outcome.refusal, outcome.detail)
-        return outcome
+        return accepted(await self.ledger.execute(command))
 
     async def book(self, call: Call, command: MoneyCommand) -> Accepted:
         """As `execute`, for a command that moves money; notes on the call whether it is a replay.
 
         A late bet that its tombstone answers (rule 8) comes for the first time, and is none.
         """
-        outcome = await self.execute(command)
+        outcome = accepted(await self.ledger.execute(command))
         call.replayed = outcome.replayed and booked(outcome).key == command.key
         return outcome
 
@@ -94,6 +91,13 @@ class Adapter(Generic[SettingsT]):
     def balance(self, outcome: Accepted) -> int:
         """As `wallet`, real and bonus together."""
         return self.wallet(outcome).total
+
+
+def accepted(outcome: Outcome) -> Accepted:
+    """The outcome, unless it is a refusal. Raises `RefusedCall`."""
+    if isinstance(outcome, Refused):
+        raise RefusedCall(outcome.refusal, outcome.detail)
+    return outcome
 
 
 def booked(outcome: Accepted) -> Movement:

@@ -21,7 +21,7 @@ from adapters.settings_reader import Section
 from ledger.commands import CreditWin, MoneyCommand, PlaceBet, ReadBalance, RefundBet, ReverseWin
 from ledger.money import MalformedAmount, from_subunits, to_subunits
 from ledger.refusals import Refusal, Refused
-from ledger.service import token_hash
+from ledger.service import Accepted, token_hash
 
 ERRORS: Final[Mapping[Refusal, int]] = {
     Refusal.INVALID_SIGNATURE: 403,
@@ -86,41 +86,45 @@ class BetBrothersProvider(Adapter[BetBrothers]):
         return Reply(code, orjson.dumps({"code": code, "message": message}))
 
     async def _wallet(self, call: Call) -> Reply:
-        call.payload = parse_object(call.body)
-        body = Fields(call.payload)
+        command = self._command(call)
+        if isinstance(command, ReadBalance):
+            return Reply(200, self._balance(command, await self.execute(command)))
+        return Reply(200, self._movement(await self.book(call, command)))
+
+    def _command(self, call: Call) -> MoneyCommand | ReadBalance:
+        body = Fields(parse_object(call.body))
         call.player_id = body.peek("player_id")
         action = body.text("action")
         if action == "balance":
             call.operation = action
-            return Reply(200, await self._balance(body))
+            return self._read_balance(body)
         if action not in _COMMANDS:
             body.refuse("action", "unknown")
         call.operation = action
-        return Reply(200, await self._move(call, body))
+        payload = body.section("payload")
+        transfer = payload.section("provider_transfer_data")
+        call.transaction_id = transfer.identifier("transaction_id")
+        return _COMMANDS[action](self._common(call, body, payload, transfer), transfer)
 
-    async def _balance(self, body: Fields) -> bytes:
+    def _read_balance(self, body: Fields) -> ReadBalance:
         body.identifier("reference")
         body.flag("is_mobile")
-        command = ReadBalance(
+        return ReadBalance(
             player_id=body.identifier("player_id"),
             integration=self.name,
             session=token_hash(body.identifier("session_token")),
             policy=self.settings.policy,
             currency=body.text("currency_code"),
         )
-        outcome = await self.execute(command)
+
+    def _balance(self, command: ReadBalance, outcome: Accepted) -> bytes:
         currency = command.currency or ""
         balance = to_subunits(outcome.player.wallets[currency].total, self.unit(currency))
         return orjson.dumps(
             {"player_id": command.player_id, "balance": balance, "currency_code": currency}
         )
 
-    async def _move(self, call: Call, body: Fields) -> bytes:
-        payload = body.section("payload")
-        transfer = payload.section("provider_transfer_data")
-        call.transaction_id = transfer.identifier("transaction_id")
-        common = self._common(call, body, payload, transfer)
-        outcome = await self.book(call, _COMMANDS[call.operation](common, transfer))
+    def _movement(self, outcome: Accepted) -> bytes:
         movement = booked(outcome)
         balance = to_subunits(self.balance(outcome), self.unit(movement.currency))
         return orjson.dumps(

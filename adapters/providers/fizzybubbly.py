@@ -220,8 +220,7 @@ def _base_url(section: Section) -> str:
 
 def _read(call: Call) -> Fields:
     """The body; its ids are noted on the call before anything in it is judged."""
-    call.payload = parse_object(call.body)
-    body = Fields(call.payload)
+    body = Fields(parse_object(call.body))
     call.player_id = body.peek("playerId")
     call.transaction_id = body.peek("transactionId")
     return body

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import ip_address
 from itertools import count
 
@@ -33,8 +33,6 @@ REPLAYED = "replayed"
 
 _PROCESS = secrets.token_hex(4)
 _numbers = count(1)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Gateway:
@@ -63,36 +61,23 @@ class Gateway:
     def routes(self) -> list[web.RouteDef]:
         """The provider's calls under the integration's name."""
         return [
-            web.route(route.method, f"/{self._name}{route.path}", self._handler(route))
+            web.route(route.method, f"/{self._name}{route.path}", partial(self._answer, route))
             for route in self._provider.routes()
         ]
 
-    def _handler(self, route: Route) -> Handler:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            call = Call(
-                method=route.method,
-                path=route.path,
-                query=request.rel_url.raw_query_string,
-                headers=request.headers,
-                body=b"",
-                trace_id=f"{_PROCESS}-{next(_numbers):08x}",
-                operation=route.operation,
-            )
-            reply, refused, seconds = await self._answer(route, call, request)
-            try:
-                self._record(call, request, reply, refused, seconds)
-            except Exception:  # money may have moved: its provider gets the answer all the same
-                log.exception("call_not_recorded", integration=self._name, trace_id=call.trace_id)
-            return Answer(reply, keep_alive=request.content.is_eof())
-
-        return handle
-
-    async def _answer(
-        self, route: Route, call: Call, request: web.Request
-    ) -> tuple[Reply, Refused | None, float]:
-        """The reply, the refusal in it, and the seconds from the call's last byte."""
-        started = time.perf_counter()
+    async def _answer(self, route: Route, request: web.Request) -> web.StreamResponse:
+        """The call's answer, whatever happens; recorded with the seconds from its last byte."""
+        call = Call(
+            method=route.method,
+            path=route.path,
+            query=request.rel_url.raw_query_string,
+            headers=request.headers,
+            body=b"",
+            trace_id=f"{_PROCESS}-{next(_numbers):08x}",
+            operation=route.operation,
+        )
         refused: Refused | None = None
+        started = time.perf_counter()
         try:
             call.body = await self._read(request)
             started = time.perf_counter()
@@ -107,7 +92,11 @@ class Gateway:
             log.exception("call_failed", integration=self._name, trace_id=call.trace_id)
             refused = Refused(Refusal.INTERNAL, "internal error")
             reply = self._provider.refuse(call, refused)
-        return reply, refused, time.perf_counter() - started
+        try:
+            self._record(call, request, reply, refused, time.perf_counter() - started)
+        except Exception:  # money may have moved: its provider gets the answer all the same
+            log.exception("call_not_recorded", integration=self._name, trace_id=call.trace_id)
+        return Answer(reply, keep_alive=request.content.is_eof())
 
     async def _read(self, request: web.Request) -> bytes:
         """The body, within its limits of size and time. Raises `RefusedCall`."""
@@ -184,7 +173,7 @@ class Gateway:
                 method=call.method,
                 path=call.path,
                 query=self._redactor.query(call.query),
-                body=self._redactor.body(call.body, call.payload),
+                body=self._redactor.body(call.body),
                 status=reply.status,
                 answer=self._redactor.answer(reply.body),
                 outcome=outcome,

@@ -258,8 +258,7 @@ class GpasProvider(Adapter[Gpas]):
 
 def _read(call: Call) -> tuple[Fields, Fields]:
     """The body and its tags; ids are noted on the call before anything is judged."""
-    call.payload = parse_object(call.body)
-    body = Fields(call.payload)
+    body = Fields(parse_object(call.body))
     call.transaction_id = body.peek("externalReference")
     return body, body.optional_section("tags") or Fields({})
 

@@ -227,8 +227,7 @@ class MarblesProvider(Adapter[Marbles]):
 
 def _read(call: Call) -> Fields:
     """The body; its ids are noted on the call before anything in it is judged."""
-    call.payload = parse_object(call.body)
-    body = Fields(call.payload)
+    body = Fields(parse_object(call.body))
     call.player_id = body.peek("clientPlayerId")
     call.transaction_id = body.peek("transactionId")
     body.identifier("requestId")
@@ -237,8 +236,6 @@ def _read(call: Call) -> Fields:
 
 def _readable(call: Call) -> Fields:
     """The body if it can be read, vouched for or not: only to echo its ids in an error."""
-    if call.payload:
-        return Fields(call.payload)
     try:
         return Fields(parse_object(call.body))
     except RefusedCall:

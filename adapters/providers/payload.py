@@ -140,6 +140,8 @@ class Fields:
         found: dict[str, str | int | bool] = {}
         for name in names:
             value = self._values.get(name)
+            if value is None:
+                continue
             if isinstance(value, Decimal):
                 value = str(value)
             if isinstance(value, int) or (isinstance(value, str) and value and "\0" not in value):

@@ -50,7 +50,6 @@ class Call(msgspec.Struct):
     body: bytes
     trace_id: str
     operation: str = ""
-    payload: dict[str, Any] = {}
     player_id: str | None = None
     transaction_id: str | None = None
     """The provider's own id of the transaction."""

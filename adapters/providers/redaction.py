@@ -9,6 +9,9 @@ from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
+from adapters.providers.payload import parse_object
+from adapters.providers.protocol import RefusedCall
+
 REDACTED: Final = "[redacted]"
 _REDACTED: Final = REDACTED.encode()
 
@@ -24,20 +27,22 @@ class Redactor:
             rb'("(?:' + names + rb')"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,}\]]+)', re.DOTALL
         )
 
-    def body(self, body: bytes, payload: dict[str, Any]) -> bytes:
+    def body(self, body: bytes) -> bytes:
         """The body without tokens.
 
         Escapes can hide a token's name or value from the pattern: such a body is written anew from
-        what was parsed, or, where nothing was, withheld under its SHA-256.
+        what it says, or, where it cannot be read, withheld under its SHA-256.
         """
         if b"\\" not in body:
             return self._plain(body)
         if b"\\u" not in body:
             return self._in_json.sub(rb'\1"[redacted]"', body)
-        if payload:
-            # Not orjson, which takes no integer beyond 64 bits.
-            return json.dumps(self._walk(payload), default=str).encode()
-        return b"[withheld, sha256 " + sha256(body).hexdigest().encode() + b"]"
+        try:
+            payload = parse_object(body)
+        except RefusedCall:
+            return b"[withheld, sha256 " + sha256(body).hexdigest().encode() + b"]"
+        # Not orjson, which takes no integer beyond 64 bits.
+        return json.dumps(self._walk(payload), default=str).encode()
 
     def _plain(self, body: bytes) -> bytes:
         """A body without escapes, where one search finds the usual single token."""

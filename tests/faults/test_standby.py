@@ -99,7 +99,7 @@ async def test_a_wait_for_the_standby_that_is_cancelled_is_no_success(
     """PostgreSQL then says "committed" with a warning only; the service must not believe it."""
     session = await process.player()
     require_standby(own_server, "missing")
-    waiting = asyncio.create_task(process.ledger.execute(bet(session, "b-1")))
+    waiting = process.ledger.execute(bet(session, "b-1"))
     cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     async with asyncio.timeout(10):
         while not query(own_server.migrate_url, cancel):  # noqa: ASYNC110 - nobody tells

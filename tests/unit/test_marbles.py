@@ -381,7 +381,7 @@ async def test_a_wrong_signature_is_told_to_the_request_that_bore_it() -> None:
         200,
         {"status": "INVALID_SIGNATURE", "requestId": "q-1", "clientPlayerId": PLAYER},
     )
-    assert (ledger.commands, made.payload) == ([], {})
+    assert (ledger.commands, made.player_id) == ([], None)
 
 
 TABLE = {
