@@ -120,7 +120,7 @@ class Ledger:
         return f"{self.partition_of(player_id):02x}{random_bytes}"
 
     def execute(self, command: Command) -> asyncio.Future[Outcome]:
-        """Execute a command, once for ever where it has a key."""
+        """Execute a command, once for ever where it has a key; there always is an outcome."""
         partition = self.partition_of(command.player_id)
         return self._workers.submit(partition, command, movement_id())
 

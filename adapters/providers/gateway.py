@@ -173,7 +173,7 @@ class Gateway:
                 method=call.method,
                 path=call.path,
                 query=self._redactor.query(call.query),
-                body=self._redactor.body(call.body),
+                body=self._redactor.body(call.body, verified=call.key_id is not None),
                 status=reply.status,
                 answer=self._redactor.answer(reply.body),
                 outcome=outcome,

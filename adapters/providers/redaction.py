@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
@@ -27,22 +28,22 @@ class Redactor:
             rb'("(?:' + names + rb')"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,}\]]+)', re.DOTALL
         )
 
-    def body(self, body: bytes) -> bytes:
+    def body(self, body: bytes, *, verified: bool) -> bytes:
         """The body without tokens.
 
         Escapes can hide a token's name or value from the pattern: such a body is written anew from
-        what it says, or, where it cannot be read, withheld under its SHA-256.
+        what it says, or, where it cannot be read or nobody vouches for it, withheld under its
+        SHA-256.
         """
         if b"\\" not in body:
             return self._plain(body)
         if b"\\u" not in body:
             return self._in_json.sub(rb'\1"[redacted]"', body)
-        try:
-            payload = parse_object(body)
-        except RefusedCall:
-            return b"[withheld, sha256 " + sha256(body).hexdigest().encode() + b"]"
-        # Not orjson, which takes no integer beyond 64 bits.
-        return json.dumps(self._walk(payload), default=str).encode()
+        if verified:
+            with suppress(RefusedCall):
+                # Not orjson, which takes no integer beyond 64 bits.
+                return json.dumps(self._walk(parse_object(body)), default=str).encode()
+        return b"[withheld, sha256 " + sha256(body).hexdigest().encode() + b"]"
 
     def _plain(self, body: bytes) -> bytes:
         """A body without escapes, where one search finds the usual single token."""

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from ledger.schema import initialise
 from tests.faults.ledgers import query
 
 _STANDBY = "standby"
+_PATIENCE_S = 60.0
 
 
 class Pair:
@@ -42,14 +43,13 @@ class Pair:
         """All of it at once, as a machine that dies."""
         for pid in self.primary._server_processes():
             os.kill(pid, signal.SIGKILL)
-        while self.primary._server_processes():
-            time.sleep(0.01)
+        _wait_until(lambda: not self.primary._server_processes())
 
     def cut_standby_off(self) -> None:
         """It gets nothing from the primary any more; commits wait."""
         _set(self.standby, "primary_conninfo", "")
-        while query(self.standby.migrate_url, "SELECT FROM pg_stat_wal_receiver"):
-            pass
+        receiver = "SELECT FROM pg_stat_wal_receiver"
+        _wait_until(lambda: not query(self.standby.migrate_url, receiver))
 
     def restart_primary(self) -> None:
         """It recovers what it had written, whether its standby got that or not."""
@@ -114,5 +114,11 @@ def _set(server: EmbeddedPostgres, setting: str, value: str) -> None:
     with psycopg.connect(server.migrate_url, autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET {setting} = '{value}'".encode())
         connection.execute("SELECT pg_reload_conf()")
-    while query(server.migrate_url, f"SHOW {setting}")[0][0] != value:
-        pass
+    _wait_until(lambda: query(server.migrate_url, f"SHOW {setting}") == [(value,)])
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

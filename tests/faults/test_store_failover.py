@@ -16,9 +16,7 @@ pytestmark = pytest.mark.faults
 FAILOVER_S = 20.0
 
 
-async def test_the_store_follows_the_primary_through_a_fail_over(
-    servers: Pair,
-) -> None:
+async def test_the_store_follows_the_primary_through_a_fail_over(servers: Pair) -> None:
     """The standby stands first in the URL, and takes no writes until it is promoted."""
     store = Store(servers.url)
     for number in range(20):
@@ -41,9 +39,7 @@ async def test_the_store_follows_the_primary_through_a_fail_over(
     await store.close()
 
 
-async def test_a_standby_alone_is_unavailable_and_never_written_to(
-    servers: Pair,
-) -> None:
+async def test_a_standby_alone_is_unavailable_and_never_written_to(servers: Pair) -> None:
     """A URL that points at a standby by mistake must be told as such, in time."""
     standby = servers.standby
     store = Store(standby.url() + "&target_session_attrs=read-write")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,22 @@ async def test_odd_fields_that_we_ignore_are_journaled_and_change_no_answer(
     rows = query(database_url, "SELECT body FROM ledger.calls ORDER BY received_at")
     assert len(rows) == len(oddities)
     assert not any(token.encode() in bytes(row[0]) for row in rows)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+async def test_a_body_with_escapes_is_read_for_the_journal_only_where_it_is_signed(
+    database_url: str, tmp_path: Path, signed: bool
+) -> None:
+    """JSON comes after the signature, in the journal too; escapes could hide a token there."""
+    body = rb'{"action": "caf\u00e9", "session_token": "hidden"}'
+    async with served(database_url, tmp_path) as (site, _):
+        headers = {} if signed else {"X-REQUEST-SIGN": "00"}
+        assert (await site.send(body, headers=headers)).status == (400 if signed else 403)
+    kept = query(database_url, "SELECT convert_from(body, 'UTF8') FROM ledger.calls")[0][0]
+    if signed:
+        assert json.loads(kept) == {"action": "caf\u00e9", "session_token": "[redacted]"}
+    else:
+        assert kept == f"[withheld, sha256 {sha256(body).hexdigest()}]"
 
 
 async def test_a_call_that_cannot_be_recorded_is_answered_all_the_same(
