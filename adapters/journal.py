@@ -30,7 +30,8 @@ log = structlog.get_logger(__name__)
 ENTRIES_MAX: Final = 20_000
 """More than these wait only while the database is away; further ones are counted as lost."""
 
-_FLUSH_INTERVAL_S: Final = 0.2
+_FLUSH_INTERVAL_S: Final = 0.05
+"""Short, so that few entries wait: a second's worth of them would not fit the processor's cache."""
 _CALLS_MAX: Final = 100
 _REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, struct.error)
 """What a bad entry raises; anything else is the database's trouble, and passes."""

@@ -30,6 +30,7 @@ from ledger.decisions import (
     Key,
     Known,
     Recall,
+    Recent,
     Replayed,
     Transaction,
     first_answer,
@@ -128,7 +129,7 @@ def empty_head(stream: str) -> Head:
 class Attempt:
     """One try at a batch of commands."""
 
-    def __init__(self, recent: dict[Key, Transaction]) -> None:
+    def __init__(self, recent: Recent) -> None:
         self.known = Known(recent)
         self.heads: dict[str, Head] = {}
         self.outcomes: list[tuple[Pending, Outcome]] = []

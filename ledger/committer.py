@@ -22,9 +22,9 @@ import structlog
 from ledger.batch import Attempt, Head, Outcome, Pending
 from ledger.codec import player_stream
 from ledger.commands import Command, SetGame, Stamp
-from ledger.decisions import Key, Transaction
 from ledger.loading import Loader, RoundName
 from ledger.player import Player, Round, readmit
+from ledger.recent import RecentKeys
 from ledger.refusals import Refusal, Refused
 from ledger.store import CommitUnknown, Conflicts, SnapshotRow, Store, StoreUnavailable
 
@@ -96,7 +96,7 @@ class Committer:
         self._ready = asyncio.Event()
         self._appended = asyncio.Event()
         self._heads: OrderedDict[str, Head] = OrderedDict()
-        self._recent: OrderedDict[Key, Transaction] = OrderedDict()
+        self._recent = RecentKeys(self.limits.keys_max)
         self._snapshots: dict[str, SnapshotRow] = {}
 
     @property
@@ -273,7 +273,7 @@ class Committer:
         keys = [(row.integration, row.key) for row in conflicts.transactions]
         if keys:
             found = await self._loader.transactions(keys)
-            self._remember({key: used for key, used in found.items() if used is not None})
+            self._recent.remember({key: used for key, used in found.items() if used is not None})
         if conflicts.rounds:
             await self._readmit(await self._loader.rounds(conflicts.rounds))
 
@@ -312,15 +312,10 @@ class Committer:
             heads.move_to_end(stream)
         while len(heads) > self.limits.wallets_max:
             heads.popitem(last=False)
-        self._remember(attempt.used_keys())
+        self._recent.remember(attempt.used_keys())
         for row in attempt.snapshots(self.limits.snapshot_every):
             self._snapshots[row.stream] = row
         self._appended.set()
-
-    def _remember(self, used: dict[Key, Transaction]) -> None:
-        self._recent.update(used)
-        while len(self._recent) > self.limits.keys_max:
-            self._recent.popitem(last=False)
 
     async def _keep_deadlines(self) -> None:
         """Nobody waits for longer than ``answer_s``, whatever the database does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -34,6 +34,15 @@ class Transaction(msgspec.Struct, frozen=True, gc=False):
     event: Movement
 
 
+class Recent(Protocol):
+    """Keys used lately, with what became of them."""
+
+    def __contains__(self, key: Key, /) -> bool: ...
+
+    def get(self, key: Key, /) -> Transaction | None:
+        """What became of a key; None where that is not known here."""
+
+
 class Known(msgspec.Struct):
     """What is known beyond the player's state.
 
@@ -42,7 +51,7 @@ class Known(msgspec.Struct):
     means: looked up, and not there.
     """
 
-    recent: dict[Key, Transaction]
+    recent: Recent
     transactions: dict[Key, Transaction | None] = {}
     absent_rounds: set[tuple[str, str, str]] = set()
     sessions: dict[str, tuple[str, Session] | None] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from sys import intern
 from typing import Final, TypeAlias, assert_never
 
 import msgspec
@@ -408,9 +409,7 @@ def _booked(
     key = round_key(event.integration, event.round_id)
     found = player.find_round(key)
     if found is None and event.opens_round:
-        found = Round(
-            event.integration, event.round_id, event.currency, event.game, event.recorded_at
-        )
+        found = _opened(event, event.round_id)
     placed: dict[str, dict[str, Round]] = {}
     if found is not None:
         found = change(found)
@@ -427,6 +426,12 @@ def _booked(
         losses=_losses(player, event),
         **placed,
     )
+
+
+def _opened(event: GameMovement, round_id: str) -> Round:
+    """A new round; rounds are kept by the million, so that they share what is the same in many."""
+    game = None if event.game is None else intern(event.game)
+    return Round(event.integration, round_id, intern(event.currency), game, event.recorded_at)
 
 
 def _placed(player: Player, key: str, found: Round) -> dict[str, dict[str, Round]]:

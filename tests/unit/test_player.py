@@ -57,6 +57,17 @@ def test_closed_rounds_are_bounded():
         assert (player.rounds, player.open_rounds) == ({}, 0)
 
 
+def test_rounds_share_what_is_the_same_in_all():
+    """A game's name and a currency's code come anew with every call; a million rounds keep them."""
+    world = _world()
+    for number in range(2):
+        world.bet(f"b{number}", 1, round_id=f"r{number}", game=" slot-7".strip())
+    first, second = world.player().rounds.values()
+    assert first.game == "slot-7"
+    assert first.game is second.game
+    assert first.currency is second.currency
+
+
 def test_a_closed_round_changes_where_it_is_kept():
     """A refund of a lost bet books into its round, whether that closed just now or long ago."""
     world = _world()
