@@ -164,7 +164,7 @@ class Store:
 
         All as they stood at one instant.
         """
-        wanted = list(streams)
+        wanted = list(dict.fromkeys(streams))
         snapshots: dict[str, SnapshotRow] = {}
         events: dict[str, list[EventRow]] = {}
         for stream, version, topic, state in await self._fetch("load", wanted, wanted):

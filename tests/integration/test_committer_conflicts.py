@@ -249,3 +249,29 @@ _VERSIONS_OF_ANN = """
     SELECT count(*), max(originator_version), min(originator_version)
     FROM ledger_p00.events WHERE originator_id = 'player:ann'
 """
+
+
+async def test_bets_in_two_old_rounds_of_a_player_are_still_one_batch(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both rounds had fallen out of memory: found in one go, not by giving up on the batch."""
+    async with opened(database_url) as one:
+        session = await one.player(money=100_000)
+        first = [bet(session, f"old-{place}") for place in range(2)]
+        await asyncio.gather(*map(one.accepted, first))
+        await asyncio.gather(
+            *(one.accepted(bet(session, f"b-{number}")) for number in range(OPEN_ROUNDS_MAX + 5))
+        )
+        store = one.ledger.stores[0]
+        append, sizes = store.append, []
+
+        async def watched(batch, deadline_s):
+            sizes.append(len(batch.events))
+            return await append(batch, deadline_s)
+
+        monkeypatch.setattr(store, "append", watched)
+        again = [
+            bet(session, f"again-{place}", round_id=f"round-old-{place}") for place in range(2)
+        ]
+        await asyncio.gather(*map(one.accepted, again))
+        assert sizes == [2, 2]
