@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
@@ -105,6 +106,8 @@ class PreparedStatement:
         self._results: list[PGresult] = []
         self._warnings: list[str] = []
         self._closed = False
+        self._unread = select.poll()
+        self._unread.register(self._socket, select.POLLIN)
         connection.add_notice_handler(self._take_notice)
         self._loop.add_reader(self._socket, self._read)
 
@@ -191,23 +194,33 @@ class PreparedStatement:
             self._loop.remove_writer(self._socket)
 
     def _read(self) -> None:
-        pgconn = self._pgconn
+        """Take what has come, all of it.
+
+        Where the socket has an error too, uvloop calls for the last time, and what is left unread
+        would never be seen: not even that the server is gone.
+        """
         try:
-            pgconn.consume_input()
-            while not pgconn.is_busy():
-                result = pgconn.get_result()
-                if result is None:
+            while True:
+                self._pgconn.consume_input()
+                complete = self._collect()
+                if not self._unread.poll(0):
                     break
-                self._results.append(result)
-            else:
-                return
         except psycopg.Error:
             self.close()
             return
-        if pgconn.status != ConnStatus.OK:
+        if self._pgconn.status != ConnStatus.OK:
             self.close()
-        elif self._answer is not None and self._results and not self._answer.done():
+        elif complete and self._answer is not None and self._results and not self._answer.done():
             self._answer.set_result(None)
+
+    def _collect(self) -> bool:
+        """Take over the results that are there; whether the server is ready again."""
+        while not self._pgconn.is_busy():
+            result = self._pgconn.get_result()
+            if result is None:
+                return True
+            self._results.append(result)
+        return False
 
     def _take_notice(self, notice: Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":

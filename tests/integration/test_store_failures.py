@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import psycopg
 import pytest
+import uvloop
 
 from ledger.embedded import EmbeddedPostgres
 from ledger.schema import initialise
 from ledger.store import AppendBatch, CommitUnknown, SnapshotRow, Store, StoreUnavailable
+from tests.faults.mortal import mortal
 from tests.integration.store_rows import first_bet
 
 DEADLINE_S = 5.0
@@ -73,6 +75,28 @@ async def test_a_connection_killed_while_the_append_ran_leaves_it_unknown(
         await under_way
     await blocked.rollback()
     assert await store.append(first_bet(), DEADLINE_S) is None
+
+
+def test_a_servers_death_is_noticed_on_the_services_event_loop(database_url: str, admin_url: str):
+    """Not only at the deadline: the last words and the end may come as one."""
+
+    async def scenario() -> None:
+        with mortal(database_url) as (url, server):
+            async with asyncio.timeout(20):
+                store = Store(url)
+                assert await store.append(first_bet(), DEADLINE_S) is None
+                connection = await psycopg.AsyncConnection.connect(admin_url)
+                async with connection:
+                    await connection.execute("LOCK TABLE ledger_p00.events IN EXCLUSIVE MODE")
+                    append = store.append(first_bet("b2", "bob"), 60.0)
+                    under_way = asyncio.create_task(append)
+                    await until(lambda: backend(admin_url, APPENDER, "relation"))
+                    server.die()
+                    with pytest.raises(CommitUnknown, match="terminating connection"):
+                        await under_way
+                await store.close()
+
+    uvloop.run(scenario())
 
 
 async def test_a_deadline_that_passes_leaves_it_unknown(
