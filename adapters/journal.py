@@ -32,6 +32,8 @@ ENTRIES_MAX: Final = 20_000
 
 _FLUSH_INTERVAL_S: Final = 0.05
 """Short, so that few entries wait: a second's worth of them would not fit the processor's cache."""
+_WRITE_S: Final = 5.0
+"""After this the connection is given up: the database may be gone without a word."""
 _CALLS_MAX: Final = 100
 _REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, struct.error)
 """What a bad entry raises; anything else is the database's trouble, and passes."""
@@ -143,18 +145,21 @@ class Journal:
         self._entries.extendleft(reversed(entries[:free]))
 
     async def _write(self, entries: list[Entry]) -> None:
-        days = {entry.received_at.date() for entry in entries} - self._days
-        if days or self._insert is None or self._insert.closed:
+        days = {entry.received_at.date() for entry in entries}
+        if not days <= self._days or self._insert is None or self._insert.closed:
             self._disconnect()
             self._insert = await self._connect(days)
-            self._days |= days
-        await self._insert.execute(_parameters(entries))
+            self._days = days
+        async with asyncio.timeout(_WRITE_S):
+            await self._insert.execute(_parameters(entries))
 
     async def _connect(self, days: Iterable[date]) -> PreparedStatement:
         connection = await connect(self._url, "journal")
         try:
             for day in days:
                 await connection.execute(statement("ensure_calls_partition"), (day,))
+            # A commit of entries need not wait for the disk, and no bet for that of entries.
+            await connection.execute("SET synchronous_commit = off")
             insert = PreparedStatement(connection)
             await insert.prepare(statement("insert_calls"))
         except BaseException:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -29,6 +30,7 @@ class Load:
         self._dice = random.Random(11)
         self._stopping = False
         self.answers: dict[str, tuple[str, Answer]] = {}
+        self.answered_at: dict[str, float] = {}
         self.repeated = 0
 
     async def grows(self, bets: int, deadline_s: float = 120.0) -> None:
@@ -50,6 +52,7 @@ class Load:
             answers = await asyncio.gather(*(self._site.insist(body) for _ in range(twins)))
             assert all(answer == answers[0] for answer in answers), answers
             assert answers[0].status == 200, answers[0]
+            self.answered_at[transaction_id] = time.time()
             self.answers[transaction_id] = (player_id, answers[0])
             await self._repeat_an_old_one()
 

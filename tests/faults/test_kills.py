@@ -6,21 +6,29 @@ A kill tests what a process keeps in memory, not what a disk keeps: it cannot pr
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from ledger.embedded import DATABASE, SUPERUSER, EmbeddedPostgres
 from tests.acceptance.provider import visiting
 from tests.acceptance.service import Service
-from tests.faults.load import betting
+from tests.faults.ledgers import query
+from tests.faults.load import Load, betting
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 Kill = Callable[[Service, Path], Awaitable[None]]
 AFTER_A_KILL = 30
 """Bets to be answered after each kill, before the next."""
+JOURNAL_MAY_MISS_S = 1.0
+"""So much of the call journal a crash may cost, counted back from the crash."""
+SEEN_LATE_S = 0.1
+"""So long after it was sent a client may see an answer."""
 
 
 def server_processes(data_dir: Path) -> list[int]:
@@ -97,10 +105,41 @@ async def test_nothing_acknowledged_is_lost_over_many_kills(
 
 
 async def _survive(service: Service, data_dir: Path, kills: Sequence[Kill]) -> None:
+    strikes: list[float] = []
     await asyncio.to_thread(service.start)
     async with visiting(service.base_url, timeout_s=5) as site, betting(site) as load:
         for strike in kills:
+            await asyncio.sleep(1.5 * JOURNAL_MAY_MISS_S)
+            strikes.append(time.time())
             await strike(service, data_dir)
             await load.grows(AFTER_A_KILL)
-        print(f"{len(kills)} kills, {len(load.answers)} bets, {load.repeated} repeated")
+    checked = _check_the_journal(load, strikes, data_dir)
+    print(
+        f"{len(kills)} kills, {len(load.answers)} bets, {load.repeated} repeated, "
+        f"{checked} that the journal had to hold"
+    )
     assert service.stop() == 0
+
+
+def _check_the_journal(load: Load, strikes: Sequence[float], data_dir: Path) -> int:
+    """Every call that was answered well before the next kill is there; how many those were."""
+    url = EmbeddedPostgres(data_dir).url(DATABASE, SUPERUSER)
+    rows = query(
+        url,
+        "SELECT transaction_id, min(extract(epoch FROM received_at)) FROM ledger.calls"
+        " WHERE status = 200 GROUP BY 1",
+    )
+    first_answer = {transaction_id: float(at) for transaction_id, at in rows}
+    owed = [
+        transaction_id
+        for transaction_id, answered_at in load.answered_at.items()
+        if not any(-SEEN_LATE_S <= strike - answered_at <= JOURNAL_MAY_MISS_S for strike in strikes)
+    ]
+    missing = [
+        transaction_id
+        for transaction_id in owed
+        if first_answer.get(transaction_id, math.inf) > load.answered_at[transaction_id]
+    ]
+    assert not missing, missing
+    assert len(owed) > AFTER_A_KILL, "the kills came too close to each other to show anything"
+    return len(owed)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from adapters import journal as module
 from adapters.journal import Entry, Journal
 from adapters.metrics import Metrics
-from ledger.connections import connect
+from ledger.connections import PreparedStatement, connect
 from tests.faults.ledgers import query
 
 NOW = datetime.now(UTC)
@@ -176,6 +176,47 @@ async def test_entries_wait_while_the_database_is_away_and_keep_their_order(
         journal.record(entry("b-2"))
         await asyncio.sleep(0.6)
     assert written(database_url) == ["b-1", "b-2"]
+
+
+async def test_a_write_without_an_answer_is_given_up_and_made_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that is cut says nothing; what waits behind it must not wait for ever."""
+    execute = PreparedStatement.execute
+    stuck = asyncio.Event()
+
+    async def sticking(self, parameters):
+        if not stuck.is_set():
+            stuck.set()
+            await asyncio.Event().wait()
+        return await execute(self, parameters)
+
+    monkeypatch.setattr(PreparedStatement, "execute", sticking)
+    monkeypatch.setattr(module, "_WRITE_S", 0.2)
+    async with asyncio.timeout(20), running(database_url) as journal:
+        journal.record(entry("b-1"))
+        await stuck.wait()
+        journal.record(entry("b-2"))
+    assert written(database_url) == ["b-1", "b-2"]
+
+
+async def test_a_day_that_was_lost_with_its_primary_is_made_again(
+    database_url: str, admin_url: str
+) -> None:
+    """The table of the day is as young as its first entry: a fail-over may come before its copy."""
+    async with running(database_url) as journal:
+        journal.record(entry("lost"))
+        await asyncio.sleep(0.5)
+        assert written(database_url) == ["lost"]
+        with psycopg.connect(admin_url, autocommit=True) as connection:
+            connection.execute(f"DROP TABLE ledger.calls_{NOW:%Y%m%d}".encode())
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'wallet-ledger journal' AND datname = current_database()"
+            )
+        journal.record(entry("kept"))
+        await asyncio.sleep(0.5)
+    assert written(database_url) == ["kept"]
 
 
 async def test_more_than_may_wait_is_counted_and_dropped(
