@@ -33,7 +33,7 @@ ENTRIES_MAX: Final = 20_000
 _FLUSH_INTERVAL_S: Final = 0.05
 """Short, so that few entries wait: a second's worth of them would not fit the processor's cache."""
 _WRITE_S: Final = 5.0
-"""After this the connection is given up: the database may be gone without a word."""
+"""After this a write, its connecting included, is given up: the database may be gone silently."""
 _CALLS_MAX: Final = 100
 _REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, struct.error)
 """What a bad entry raises; anything else is the database's trouble, and passes."""
@@ -70,7 +70,7 @@ class Journal:
         self._url = url
         self._metrics = metrics
         self._entries: deque[Entry] = deque()
-        self._days: set[date] = set()
+        self._days: set[date] = set()  # whose tables this connection has made sure of
         self._insert: PreparedStatement | None = None
         self._stopping = asyncio.Event()
 
@@ -146,11 +146,11 @@ class Journal:
 
     async def _write(self, entries: list[Entry]) -> None:
         days = {entry.received_at.date() for entry in entries}
-        if not days <= self._days or self._insert is None or self._insert.closed:
-            self._disconnect()
-            self._insert = await self._connect(days)
-            self._days = days
         async with asyncio.timeout(_WRITE_S):
+            if not days <= self._days or self._insert is None or self._insert.closed:
+                self._disconnect()
+                self._insert = await self._connect(days)
+                self._days = days
             await self._insert.execute(_parameters(entries))
 
     async def _connect(self, days: Iterable[date]) -> PreparedStatement:

@@ -178,20 +178,21 @@ async def test_entries_wait_while_the_database_is_away_and_keep_their_order(
     assert written(database_url) == ["b-1", "b-2"]
 
 
+@pytest.mark.parametrize("step", ["prepare", "execute"])
 async def test_a_write_without_an_answer_is_given_up_and_made_again(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """A link that is cut says nothing; what waits behind it must not wait for ever."""
-    execute = PreparedStatement.execute
+    works = getattr(PreparedStatement, step)
     stuck = asyncio.Event()
 
-    async def sticking(self, parameters):
+    async def sticking(self, given):
         if not stuck.is_set():
             stuck.set()
             await asyncio.Event().wait()
-        return await execute(self, parameters)
+        return await works(self, given)
 
-    monkeypatch.setattr(PreparedStatement, "execute", sticking)
+    monkeypatch.setattr(PreparedStatement, step, sticking)
     monkeypatch.setattr(module, "_WRITE_S", 0.2)
     async with asyncio.timeout(20), running(database_url) as journal:
         journal.record(entry("b-1"))
