@@ -329,8 +329,7 @@ def _locate(player: Player, command: GameCommand, key: str) -> tuple[Round, Bet 
     Most likely it is in the round that the command names; else newest first.
     """
     named = player.round(command.integration, command.round_id or "")
-    kept = (player.rounds, player.just_closed, player.closed_rounds)
-    rounds = chain.from_iterable(reversed(rounds.values()) for rounds in kept)
+    rounds = player.rounds_of(key)
     for found in rounds if named is None else chain((named,), rounds):
         if found.integration == command.integration:
             movements: Iterator[Bet | Win] = chain(found.bets, found.wins)

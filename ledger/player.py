@@ -8,10 +8,10 @@ One module although a long one: the state and the only code that may change it a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from sys import intern
-from typing import Final, TypeAlias, assert_never
+from typing import Final, TypeAlias, TypeVar, assert_never
 
 import msgspec
 from msgspec.structs import replace
@@ -55,6 +55,10 @@ CLOSED_ROUNDS_MAX: Final = 100
 JUST_CLOSED_MAX: Final = 16
 """So many more may be kept apart, the newest: a bet copies these, and not the hundred."""
 
+_ClosedRounds: TypeAlias = dict[str, msgspec.Raw]
+"""Closed rounds by `round_key`, each as its JSON: every player has a hundred, hardly one is asked
+for again, and the objects that it is made of would be most of what is in memory."""
+
 SESSIONS_MAX: Final = 32
 """Sessions kept in memory; beyond, closed ones fall out, then the one unused for longest. One that
 fell out counts as expired."""
@@ -93,7 +97,7 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     closed: bool = False
 
 
-class Bet(msgspec.Struct, frozen=True, gc=False):
+class Bet(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A stake with its exact split."""
 
     key: str
@@ -102,7 +106,7 @@ class Bet(msgspec.Struct, frozen=True, gc=False):
     refunded: bool = False
 
 
-class Win(msgspec.Struct, frozen=True, gc=False):
+class Win(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A win.
 
     It settles ``bet_key``, or where it names none or closed its round, the first ``covers`` bets.
@@ -116,7 +120,7 @@ class Win(msgspec.Struct, frozen=True, gc=False):
     reversed: bool = False
 
 
-class Round(msgspec.Struct, frozen=True, gc=False):
+class Round(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A player's round, of one integration and currency."""
 
     integration: str
@@ -193,9 +197,9 @@ def periods(moment: datetime) -> tuple[int, int, int]:
 class Player(msgspec.Struct, frozen=True, gc=False):
     """A player at a version of the stream; version 0 is a player who does not exist.
 
-    ``rounds``, ``closed_rounds`` and those closed since, ``just_closed``, are keyed by `round_key`,
-    oldest first; ``open_rounds`` counts all that are open, in memory or not. ``holds`` maps a
-    withdrawal's key to its currency and amount.
+    ``rounds`` are the open ones, ``closed_rounds`` and, closed since, ``just_closed`` the others,
+    keyed by `round_key`, oldest first; ``open_rounds`` counts all that are open, in memory or not.
+    ``holds`` maps a withdrawal's key to its currency and amount.
     """
 
     player_id: str
@@ -205,8 +209,8 @@ class Player(msgspec.Struct, frozen=True, gc=False):
     wallets: dict[str, Wallet] = {}
     sessions: dict[str, Session] = {}
     rounds: dict[str, Round] = {}
-    closed_rounds: dict[str, Round] = {}
-    just_closed: dict[str, Round] = {}
+    closed_rounds: _ClosedRounds = {}
+    just_closed: _ClosedRounds = {}
     open_rounds: int = 0
     holds: dict[str, tuple[str, int]] = {}
     limits: dict[str, Limits] = {}
@@ -219,7 +223,20 @@ class Player(msgspec.Struct, frozen=True, gc=False):
 
     def find_round(self, key: str) -> Round | None:
         """The round with this `round_key`, if it is in memory."""
-        return self.rounds.get(key) or self.just_closed.get(key) or self.closed_rounds.get(key)
+        found = self.rounds.get(key)
+        if found is None:
+            kept = self.just_closed.get(key) or self.closed_rounds.get(key)
+            found = None if kept is None else _unpacked(kept)
+        return found
+
+    def rounds_of(self, movement_key: str) -> Iterator[Round]:
+        """The rounds in memory that may hold a bet or a win of this key, newest first."""
+        yield from reversed(self.rounds.values())
+        wanted = _encode(movement_key)
+        for closed in (self.just_closed, self.closed_rounds):
+            for kept in reversed(closed.values()):
+                if wanted in bytes(kept):
+                    yield _unpacked(kept)
 
 
 PlayerEvent: TypeAlias = (
@@ -250,6 +267,14 @@ PlayerEvent: TypeAlias = (
     | RoundClosed
 )
 """Every event of a player's stream."""
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_unpacked: Final = msgspec.json.Decoder(Round).decode
+
+
+def _packed(found: Round) -> msgspec.Raw:
+    return msgspec.Raw(_encode(found))
 
 
 def round_key(integration: str, round_id: str) -> str:
@@ -331,7 +356,7 @@ def fold_round(player_id: str, events: list[PlayerEvent]) -> Round | None:
     for event in events:
         player = evolve(player, event)
     kept = player.rounds | player.closed_rounds | player.just_closed
-    return next(iter(kept.values()), None)
+    return player.find_round(next(iter(kept))) if kept else None
 
 
 def _advance(player: Player, event: PlayerEvent, **changes: object) -> Player:
@@ -410,7 +435,7 @@ def _booked(
     found = player.find_round(key)
     if found is None and event.opens_round:
         found = _opened(event, event.round_id)
-    placed: dict[str, dict[str, Round]] = {}
+    placed: dict[str, object] = {}
     if found is not None:
         found = change(found)
         if event.closes_round:
@@ -434,15 +459,16 @@ def _opened(event: GameMovement, round_id: str) -> Round:
     return Round(event.integration, round_id, intern(event.currency), game, event.recorded_at)
 
 
-def _placed(player: Player, key: str, found: Round) -> dict[str, dict[str, Round]]:
+def _placed(player: Player, key: str, found: Round) -> dict[str, object]:
     """The fields of the player that change when the round is put where it belongs."""
     if not found.closed:
         return {"rounds": _bounded(player.rounds | {key: found}, OPEN_ROUNDS_MAX)}
     if key in player.closed_rounds:
-        return {"closed_rounds": player.closed_rounds | {key: found}}
-    placed = {"just_closed": player.just_closed | {key: found}}
-    if len(placed["just_closed"]) > JUST_CLOSED_MAX:
-        closed_rounds = player.closed_rounds | placed["just_closed"]
+        return {"closed_rounds": player.closed_rounds | {key: _packed(found)}}
+    just_closed = player.just_closed | {key: _packed(found)}
+    placed: dict[str, object] = {"just_closed": just_closed}
+    if len(just_closed) > JUST_CLOSED_MAX:
+        closed_rounds = player.closed_rounds | just_closed
         placed = {
             "closed_rounds": _bounded(closed_rounds, CLOSED_ROUNDS_MAX),
             "just_closed": {},
@@ -461,7 +487,10 @@ def _close_round(player: Player, event: GameMovement) -> Player:
     return replace(player, open_rounds=player.open_rounds - 1, **placed)
 
 
-def _bounded(rounds: dict[str, Round], most: int) -> dict[str, Round]:
+_Kept = TypeVar("_Kept", Round, msgspec.Raw)
+
+
+def _bounded(rounds: dict[str, _Kept], most: int) -> dict[str, _Kept]:
     while len(rounds) > most:
         del rounds[next(iter(rounds))]
     return rounds

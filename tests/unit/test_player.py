@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ledger.chain import GENESIS
+from ledger.codec import decode_snapshot, encode_snapshot
 from ledger.commands import CloseSession
 from ledger.player import (
     CLOSED_ROUNDS_MAX,
@@ -16,6 +18,7 @@ from ledger.player import (
     Losses,
     Player,
     Round,
+    Win,
     fold_round,
     readmit,
     round_key,
@@ -75,9 +78,45 @@ def test_a_closed_round_changes_where_it_is_kept():
         world.bet(f"b{number}", 3, round_id=f"r{number}", closes_round=True)
     for number, kept in ((0, "closed_rounds"), (JUST_CLOSED_MAX + 1, "just_closed")):
         world.refund(f"f{number}", f"b{number}")
-        found = getattr(world.player(), kept)[round_key("a", f"r{number}")]
+        key = round_key("a", f"r{number}")
+        assert key in getattr(world.player(), kept)
+        found = world.player().find_round(key)
+        assert found is not None
         assert found.bets[0].refunded
     assert _closed(world.player()) == JUST_CLOSED_MAX + 2
+
+
+@pytest.mark.parametrize("key", ["plain", 'a "quoted" key', "Zürich \\ \u2028", "\x7f"])
+def test_a_movement_is_found_in_the_round_that_holds_it(key):
+    """A refund may name its bet alone, open round or closed, live or back from a snapshot."""
+    world = _world()
+    for number in range(JUST_CLOSED_MAX + 3):
+        world.bet(f"{key}{number}", 3, round_id=f"r{number}", closes_round=number > 0)
+    live = world.player()
+    _, loaded = decode_snapshot("player:p1", encode_snapshot(GENESIS, live))
+    assert loaded == live
+    for player in (live, loaded):
+        for number in range(JUST_CLOSED_MAX + 3):
+            holding = [
+                found.round_id
+                for found in player.rounds_of(f"{key}{number}")
+                if any(bet.key == f"{key}{number}" for bet in found.bets)
+            ]
+            assert holding == [f"r{number}"]
+
+
+def test_a_snapshot_of_an_earlier_release_is_read():
+    """It spelled out what is at its default."""
+    state = b"""{"player_id": "p1", "version": 7, "closed_rounds": {"a/r1": {"integration": "a",
+        "round_id": "r1", "currency": "EUR", "game": null, "opened_at": "2026-01-01T00:00:00Z",
+        "bets": [{"key": "b1", "real": 3, "bonus": 0, "refunded": false}],
+        "wins": [{"key": "w1", "real": 4, "bonus": 0, "bet_key": null, "covers": 1,
+                  "reversed": false}], "closed": true}}}"""
+    _, player = decode_snapshot("player:p1", GENESIS + state)
+    opened_at = datetime(2026, 1, 1, tzinfo=UTC)
+    bets, wins = (Bet("b1", 3, 0),), (Win("w1", 4, 0, None, 1),)
+    assert isinstance(player, Player)
+    assert player.round("a", "r1") == Round("a", "r1", "EUR", None, opened_at, bets, wins, True)
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -135,7 +174,8 @@ def test_a_round_folded_on_its_own_is_the_round_in_memory():
     assert live is not None
     assert fold_round("p1", world.history["p1"][4:]) == live
     again = readmit(Player("p1"), live)
-    assert again.just_closed == {round_key("a", "r1"): live}
+    assert list(again.just_closed) == [round_key("a", "r1")]
+    assert again.round("a", "r1") == live
     assert again.version == 0
 
 
