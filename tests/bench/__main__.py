@@ -55,10 +55,10 @@ def run(options: Options) -> None:
         about = _about(postgres, options)
         plan = Plan(options, postgres, stack, say)
         samples = measure(plan.prepare(), options)
-        figures: list[Figure] = plan.figures(medians(samples))
+        figures: list[Figure] = plan.figures(samples)
     about["load at end"] = _load()
     middle = medians(samples)
-    print(report.tables(about, middle, figures))
+    print(report.tables(about, samples, figures))
     if middle:
         print(f"\n{report.readme_table(middle, plan.headline(middle))}")
     file = RESULTS / f"{started}.json"
@@ -70,7 +70,8 @@ def _about(postgres: Postgres, options: Options) -> dict[str, str]:
     database = postgres.value("SELECT version()").split(" on ")[0]
     return machine() | {
         "database": f"{database}, fsync and synchronous_commit on, Unix socket",
-        "method": f"medians of {options.rounds} interleaved rounds of {options.seconds:g} s; "
+        "method": f"medians of {options.rounds} interleaved rounds of {options.seconds:g} s, "
+        "shares within a round; "
         "database, service and load generator share the cores; closed loop",
         "load at start": _load(),
     }

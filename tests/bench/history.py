@@ -25,6 +25,8 @@ from tests.bench.measures import (
     disturbed,
     measured,
     medians,
+    rates,
+    share,
 )
 from tests.bench.options import Options
 from tests.bench.processes import ROOT, BenchmarkError
@@ -167,7 +169,7 @@ class History:
             for _ in range(self._options.rounds)
             for scenario in scenarios.values()
         ]
-        return self._growth_figures(*medians(samples))
+        return self._growth_figures(samples)
 
     def _measured(self, scenario: Scenario) -> Sample:
         options = self._options
@@ -175,8 +177,9 @@ class History:
         self._say(f"{sample.scenario}: {sample.per_second:,.0f}/s {sample.cores}")
         return sample
 
-    def _growth_figures(self, empty: Sample, grown: Sample) -> list[Figure]:
-        ratio = grown.per_second / empty.per_second
+    def _growth_figures(self, samples: Sequence[Sample]) -> list[Figure]:
+        empty, grown = medians(samples)
+        ratio = share(*(rates(samples, each.scenario, IN_FLIGHT) for each in (grown, empty)))
         noisy = disturbed(empty) or disturbed(grown)
         events = f"{self._options.history_events:,} events"
         aim = f">= {RATIO_AIM}"

@@ -1,7 +1,7 @@
 """What one measurement yields, how it is metered, and the medians over several rounds."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import median
@@ -131,6 +131,24 @@ def _median_of(group: list[Sample]) -> Sample:
 def _median_known(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return median(known) if known else None
+
+
+def rates(samples: Iterable[Sample], scenario: str, in_flight: int) -> list[float]:
+    """What a scenario did a second at a level, round by round."""
+    return [
+        sample.per_second
+        for sample in samples
+        if sample.scenario == scenario and sample.in_flight == in_flight
+    ]
+
+
+def share(part: Sequence[float], whole: Sequence[float]) -> float:
+    """The median over the rounds of the ratio within a round.
+
+    A machine's speed may change by half from one round to the next, which the ratio of two medians
+    would show as if it were the scenarios'.
+    """
+    return median(one / other for one, other in zip(part, whole, strict=True))
 
 
 def find(samples: Iterable[Sample], scenario: str, in_flight: int) -> Sample | None:

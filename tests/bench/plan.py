@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from tests.bench.bare_sql import BareSql, prepare_bare_sql
 from tests.bench.databases import Postgres
 from tests.bench.history import History
-from tests.bench.measures import Figure, Sample, Scenario, disturbed, find
+from tests.bench.measures import Figure, Sample, Scenario, disturbed, find, medians
 from tests.bench.options import Options
 from tests.bench.over_http import SIDE_LEVELS, library_server, null_server, signed_server
 from tests.bench.providers import Providers
@@ -51,13 +51,13 @@ class Plan:
             scenarios += self._providers.scenarios()
         return [*scenarios, *self._slow]
 
-    def figures(self, middle: Sequence[Sample]) -> list[Figure]:
-        """The single figures with their aims."""
+    def figures(self, samples: Sequence[Sample]) -> list[Figure]:
+        """The single figures with their aims, from the samples of every round."""
         figures: list[Figure] = []
         if "e" in self._options.parts:
-            figures += self._slow_figures(middle)
+            figures += self._slow_figures(medians(samples))
         if "p" in self._options.parts:
-            figures += self._providers.figures(middle)
+            figures += self._providers.figures(samples)
         if "h" in self._options.parts:
             for service in self._services:
                 memory = service.peak_memory_bytes() / 2**20

@@ -5,7 +5,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench.measures import OTHERS_MAX, Figure, Sample, disturbed, find
+from tests.bench.measures import (
+    OTHERS_MAX,
+    Figure,
+    Sample,
+    disturbed,
+    find,
+    medians,
+    rates,
+    share,
+)
 
 BARE_SQL = "bare SQL"
 LIBRARY = "library as it comes"
@@ -13,7 +22,10 @@ SIDE_LEVEL = 64
 
 
 def tables(about: dict[str, str], samples: Sequence[Sample], figures: Sequence[Figure]) -> str:
-    """Everything that a run found: machine and method, the measurements, the single figures."""
+    """Everything that a run found: machine and method, the measurements, the single figures.
+
+    ``samples`` are those of every round.
+    """
     parts = ["\n".join(f"{name}: {value}" for name, value in about.items())]
     if samples:
         parts.append(measurements(samples))
@@ -23,11 +35,12 @@ def tables(about: dict[str, str], samples: Sequence[Sample], figures: Sequence[F
 
 
 def measurements(samples: Sequence[Sample]) -> str:
-    """One row for each scenario and level, with ratios to bare SQL and to the plain library."""
+    """A row for each scenario and level: medians, and shares of bare SQL and the plain library."""
     header = ["scenario", "in flight", "per second", "p50 ms", "p99 ms", "non-200"]
     header += ["x bare SQL", "x library", "CPU us", "cores"]
-    table = _markdown(header, [_row(sample, samples) for sample in samples], text_columns=(0, 9))
-    noisy = sum(disturbed(sample) for sample in samples)
+    middle = medians(samples)
+    table = _markdown(header, [_row(sample, samples) for sample in middle], text_columns=(0, 9))
+    noisy = sum(disturbed(sample) for sample in middle)
     if noisy:
         table += f"\n\nOther work used more than {OTHERS_MAX} cores in {noisy} rows, marked (!)."
     return table
@@ -88,8 +101,8 @@ def _row(sample: Sample, samples: Sequence[Sample]) -> list[str]:
         _number(sample.p50_ms),
         _number(sample.p99_ms),
         str(sample.failures),
-        _ratio(sample, find(samples, BARE_SQL, sample.in_flight)),
-        _ratio(sample, find(samples, LIBRARY, SIDE_LEVEL)),
+        _share(sample, rates(samples, BARE_SQL, sample.in_flight), samples),
+        _share(sample, rates(samples, LIBRARY, SIDE_LEVEL), samples),
         f"{sample.cpu_us:.0f}",
         _cores(sample),
     ]
@@ -100,8 +113,9 @@ def _cores(sample: Sample) -> str:
     return f"{shares} (!)" if disturbed(sample) else shares
 
 
-def _ratio(sample: Sample, other: Sample | None) -> str:
-    return "" if other is None else f"{sample.per_second / other.per_second:.2f}"
+def _share(sample: Sample, whole: Sequence[float], samples: Sequence[Sample]) -> str:
+    part = rates(samples, sample.scenario, sample.in_flight)
+    return f"{share(part, whole):.2f}" if whole else ""
 
 
 def _per_second(sample: Sample | None) -> str:
