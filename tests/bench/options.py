@@ -19,7 +19,7 @@ PARTS = {
 }
 VIEWS_EVENTS_MIN = 50_000
 """So that early and late views have a turn of a batch at least."""
-SHAPES = (Shape(1, 1), Shape(1, 2), Shape(2, 2))
+SHAPES = (Shape(1, 1), Shape(1, 2), Shape(2, 2), Shape(1, 1, views=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,8 @@ class Plan:
         return figures
 
     def headline(self, middle: Sequence[Sample]) -> str:
-        """The name of the service's best shape, by bets at 64 in flight."""
-        names = [_bets_name(shape) for shape in self._options.shapes]
+        """The name of the service's best shape, its views included, by bets at 64 in flight."""
+        names = [_bets_name(shape) for shape in self._options.shapes if shape.views]
         return max(names, key=lambda name: _per_second(find(middle, name, SIDE_LEVEL)))
 
     def _bare_sql(self) -> list[Scenario]:
@@ -100,7 +100,7 @@ class Plan:
 
     def _service(self, shape: Shape) -> list[Scenario]:
         self._say(f"starting the service, workers/partitions {shape}")
-        database = f"wallet_{shape.workers}_{shape.partitions}"
+        database = f"wallet_{len(self._services)}"
         service = self._stack.enter_context(
             running_service(self._postgres, self._postgres.directory, shape, database=database)
         )

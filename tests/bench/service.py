@@ -30,13 +30,17 @@ COMMAND = Path(sys.executable).with_name("wallet-ledger")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many processes serve, over how many partitions."""
+    """How many processes serve, over how many partitions, and whether they run the views too.
+
+    Without them it is the money alone, as where `wallet-ledger project` runs on another machine.
+    """
 
     workers: int
     partitions: int
+    views: bool = True
 
     def __str__(self) -> str:
-        return f"{self.workers}/{self.partitions}"
+        return f"{self.workers}/{self.partitions}{'' if self.views else ' without views'}"
 
 
 @dataclass(slots=True)
@@ -136,6 +140,7 @@ class Service:
                 "migrate_url": self.postgres.url(self.database),
                 "partitions": self.shape.partitions,
             },
+            "projections": {"in_serve": self.shape.views},
         }
         for provider in (betbrothers, marbles, gpas, fizzybubbly):
             settings = provider.integration()
