@@ -49,15 +49,15 @@ from ledger.events import (
 OPEN_ROUNDS_MAX: Final = 200
 """Open rounds kept in memory; an older one is read back from the log when it is named."""
 
-CLOSED_ROUNDS_MAX: Final = 100
+PAST_ROUNDS_MAX: Final = 100
 """Closed rounds kept in memory; an older one is read back from the log when it is named."""
 
-JUST_CLOSED_MAX: Final = 16
+LAST_ROUNDS_MAX: Final = 16
 """So many more may be kept apart, the newest: a bet copies these, and not the hundred."""
 
-_ClosedRounds: TypeAlias = dict[str, msgspec.Raw]
-"""Closed rounds by `round_key`, each as its JSON: every player has a hundred, hardly one is asked
-for again, and the objects that it is made of would be most of what is in memory."""
+_Packed: TypeAlias = bytes
+"""A closed round as MessagePack: every player has a hundred, hardly one is asked for again, and the
+objects that they are made of would be most of what is in memory."""
 
 SESSIONS_MAX: Final = 32
 """Sessions kept in memory; beyond, closed ones fall out, then the one unused for longest. One that
@@ -197,9 +197,10 @@ def periods(moment: datetime) -> tuple[int, int, int]:
 class Player(msgspec.Struct, frozen=True, gc=False):
     """A player at a version of the stream; version 0 is a player who does not exist.
 
-    ``rounds`` are the open ones, ``closed_rounds`` and, closed since, ``just_closed`` the others,
+    ``rounds`` are the open ones, ``past_rounds`` and, closed since, ``last_rounds`` the others,
     keyed by `round_key`, oldest first; ``open_rounds`` counts all that are open, in memory or not.
-    ``holds`` maps a withdrawal's key to its currency and amount.
+    ``holds`` maps a withdrawal's key to its currency and amount. The names ``closed_rounds`` and
+    ``just_closed`` are taken: snapshots of earlier releases hold something else under them.
     """
 
     player_id: str
@@ -209,8 +210,8 @@ class Player(msgspec.Struct, frozen=True, gc=False):
     wallets: dict[str, Wallet] = {}
     sessions: dict[str, Session] = {}
     rounds: dict[str, Round] = {}
-    closed_rounds: _ClosedRounds = {}
-    just_closed: _ClosedRounds = {}
+    past_rounds: dict[str, _Packed] = {}
+    last_rounds: dict[str, _Packed] = {}
     open_rounds: int = 0
     holds: dict[str, tuple[str, int]] = {}
     limits: dict[str, Limits] = {}
@@ -225,17 +226,17 @@ class Player(msgspec.Struct, frozen=True, gc=False):
         """The round with this `round_key`, if it is in memory."""
         found = self.rounds.get(key)
         if found is None:
-            kept = self.just_closed.get(key) or self.closed_rounds.get(key)
+            kept = self.last_rounds.get(key) or self.past_rounds.get(key)
             found = None if kept is None else _unpacked(kept)
         return found
 
     def rounds_of(self, movement_key: str) -> Iterator[Round]:
         """The rounds in memory that may hold a bet or a win of this key, newest first."""
         yield from reversed(self.rounds.values())
-        wanted = _encode(movement_key)
-        for closed in (self.just_closed, self.closed_rounds):
+        wanted = _packed(movement_key)
+        for closed in (self.last_rounds, self.past_rounds):
             for kept in reversed(closed.values()):
-                if wanted in bytes(kept):
+                if wanted in kept:
                     yield _unpacked(kept)
 
 
@@ -269,12 +270,8 @@ PlayerEvent: TypeAlias = (
 """Every event of a player's stream."""
 
 
-_encode: Final = msgspec.json.Encoder().encode
-_unpacked: Final = msgspec.json.Decoder(Round).decode
-
-
-def _packed(found: Round) -> msgspec.Raw:
-    return msgspec.Raw(_encode(found))
+_packed: Final = msgspec.msgpack.Encoder().encode
+_unpacked: Final = msgspec.msgpack.Decoder(Round).decode
 
 
 def round_key(integration: str, round_id: str) -> str:
@@ -355,7 +352,7 @@ def fold_round(player_id: str, events: list[PlayerEvent]) -> Round | None:
     player = Player(player_id)
     for event in events:
         player = evolve(player, event)
-    kept = player.rounds | player.closed_rounds | player.just_closed
+    kept = player.rounds | player.past_rounds | player.last_rounds
     return player.find_round(next(iter(kept))) if kept else None
 
 
@@ -463,16 +460,13 @@ def _placed(player: Player, key: str, found: Round) -> dict[str, object]:
     """The fields of the player that change when the round is put where it belongs."""
     if not found.closed:
         return {"rounds": _bounded(player.rounds | {key: found}, OPEN_ROUNDS_MAX)}
-    if key in player.closed_rounds:
-        return {"closed_rounds": player.closed_rounds | {key: _packed(found)}}
-    just_closed = player.just_closed | {key: _packed(found)}
-    placed: dict[str, object] = {"just_closed": just_closed}
-    if len(just_closed) > JUST_CLOSED_MAX:
-        closed_rounds = player.closed_rounds | just_closed
-        placed = {
-            "closed_rounds": _bounded(closed_rounds, CLOSED_ROUNDS_MAX),
-            "just_closed": {},
-        }
+    if key in player.past_rounds:
+        return {"past_rounds": player.past_rounds | {key: _packed(found)}}
+    last_rounds = player.last_rounds | {key: _packed(found)}
+    placed: dict[str, object] = {"last_rounds": last_rounds}
+    if len(last_rounds) > LAST_ROUNDS_MAX:
+        past_rounds = player.past_rounds | last_rounds
+        placed = {"past_rounds": _bounded(past_rounds, PAST_ROUNDS_MAX), "last_rounds": {}}
     if key in player.rounds:
         placed["rounds"] = {other: held for other, held in player.rounds.items() if other != key}
     return placed
@@ -487,7 +481,7 @@ def _close_round(player: Player, event: GameMovement) -> Player:
     return replace(player, open_rounds=player.open_rounds - 1, **placed)
 
 
-_Kept = TypeVar("_Kept", Round, msgspec.Raw)
+_Kept = TypeVar("_Kept", Round, _Packed)
 
 
 def _bounded(rounds: dict[str, _Kept], most: int) -> dict[str, _Kept]:

@@ -62,7 +62,7 @@ def answered(number: int, outcome: Outcome) -> Answered:
     """The outcome on its way back. A player's rounds, which may be hundreds, nobody asks for."""
     if isinstance(outcome, Refused):
         return Answered(number, outcome)
-    player = replace(outcome.player, rounds={}, closed_rounds={}, just_closed={})
+    player = replace(outcome.player, rounds={}, past_rounds={}, last_rounds={})
     event = outcome.event
     if event is None:
         return Answered(number, player=player)

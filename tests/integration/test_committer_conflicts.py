@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ledger.commands import BlockPlayer, SetGame
-from ledger.player import CLOSED_ROUNDS_MAX, JUST_CLOSED_MAX, OPEN_ROUNDS_MAX
+from ledger.player import LAST_ROUNDS_MAX, OPEN_ROUNDS_MAX, PAST_ROUNDS_MAX
 from ledger.refusals import Refusal, Refused
 from ledger.service import Accepted
 from tests.faults.ledgers import bet, booked, cents, opened, query, refund, win
@@ -208,7 +208,7 @@ async def test_a_round_that_was_closed_long_ago_is_still_closed(database_url: st
         await asyncio.gather(
             *(
                 one.accepted(bet(session, f"b-{number}", closes_round=True))
-                for number in range(CLOSED_ROUNDS_MAX + JUST_CLOSED_MAX + 5)
+                for number in range(PAST_ROUNDS_MAX + LAST_ROUNDS_MAX + 5)
             )
         )
         late = bet(session, "late", round_id="round-b-0")
@@ -226,7 +226,7 @@ async def test_refunds_of_many_rounds_out_of_memory_at_once_give_each_stake_back
     database_url: str,
 ) -> None:
     """More of them in one batch than memory holds rounds, and each of them twice."""
-    rounds = CLOSED_ROUNDS_MAX + JUST_CLOSED_MAX + 12
+    rounds = PAST_ROUNDS_MAX + LAST_ROUNDS_MAX + 12
     async with opened(database_url) as one:
         session = await one.player(money=100_000)
         commands = [

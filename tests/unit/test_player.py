@@ -10,9 +10,9 @@ from ledger.chain import GENESIS
 from ledger.codec import decode_snapshot, encode_snapshot
 from ledger.commands import CloseSession
 from ledger.player import (
-    CLOSED_ROUNDS_MAX,
-    JUST_CLOSED_MAX,
+    LAST_ROUNDS_MAX,
     OPEN_ROUNDS_MAX,
+    PAST_ROUNDS_MAX,
     SESSIONS_MAX,
     Bet,
     Losses,
@@ -25,11 +25,11 @@ from ledger.player import (
 )
 from tests.unit.rules.world import START, World, code, moved, replay
 
-CLOSED_IN_MEMORY = CLOSED_ROUNDS_MAX + JUST_CLOSED_MAX
+CLOSED_IN_MEMORY = PAST_ROUNDS_MAX + LAST_ROUNDS_MAX
 
 
 def _closed(player: Player) -> int:
-    return len(player.closed_rounds | player.just_closed)
+    return len(player.past_rounds | player.last_rounds)
 
 
 def _world() -> World:
@@ -50,11 +50,11 @@ def test_open_rounds_are_bounded_and_still_counted():
 def test_closed_rounds_are_bounded():
     """At least the last hundred answer late calls at once; older ones are read back."""
     world = _world()
-    for number in range(3 * CLOSED_ROUNDS_MAX):
+    for number in range(3 * PAST_ROUNDS_MAX):
         world.bet(f"b{number}", 1, round_id=f"r{number}", closes_round=True)
         player = world.player()
         assert _closed(player) <= CLOSED_IN_MEMORY
-        kept = range(max(0, number + 1 - CLOSED_ROUNDS_MAX), number + 1)
+        kept = range(max(0, number + 1 - PAST_ROUNDS_MAX), number + 1)
         assert all(player.round("a", f"r{number}") for number in kept)
         assert player.round("a", f"r{number - CLOSED_IN_MEMORY}") is None
         assert (player.rounds, player.open_rounds) == ({}, 0)
@@ -74,29 +74,29 @@ def test_rounds_share_what_is_the_same_in_all():
 def test_a_closed_round_changes_where_it_is_kept():
     """A refund of a lost bet books into its round, whether that closed just now or long ago."""
     world = _world()
-    for number in range(JUST_CLOSED_MAX + 2):
+    for number in range(LAST_ROUNDS_MAX + 2):
         world.bet(f"b{number}", 3, round_id=f"r{number}", closes_round=True)
-    for number, kept in ((0, "closed_rounds"), (JUST_CLOSED_MAX + 1, "just_closed")):
+    for number, kept in ((0, "past_rounds"), (LAST_ROUNDS_MAX + 1, "last_rounds")):
         world.refund(f"f{number}", f"b{number}")
         key = round_key("a", f"r{number}")
         assert key in getattr(world.player(), kept)
         found = world.player().find_round(key)
         assert found is not None
         assert found.bets[0].refunded
-    assert _closed(world.player()) == JUST_CLOSED_MAX + 2
+    assert _closed(world.player()) == LAST_ROUNDS_MAX + 2
 
 
 @pytest.mark.parametrize("key", ["plain", 'a "quoted" key', "Zürich \\ \u2028", "\x7f"])
 def test_a_movement_is_found_in_the_round_that_holds_it(key):
     """A refund may name its bet alone, open round or closed, live or back from a snapshot."""
     world = _world()
-    for number in range(JUST_CLOSED_MAX + 3):
+    for number in range(LAST_ROUNDS_MAX + 3):
         world.bet(f"{key}{number}", 3, round_id=f"r{number}", closes_round=number > 0)
     live = world.player()
     _, loaded = decode_snapshot("player:p1", encode_snapshot(GENESIS, live))
     assert loaded == live
     for player in (live, loaded):
-        for number in range(JUST_CLOSED_MAX + 3):
+        for number in range(LAST_ROUNDS_MAX + 3):
             holding = [
                 found.round_id
                 for found in player.rounds_of(f"{key}{number}")
@@ -106,17 +106,24 @@ def test_a_movement_is_found_in_the_round_that_holds_it(key):
 
 
 def test_a_snapshot_of_an_earlier_release_is_read():
-    """It spelled out what is at its default."""
-    state = b"""{"player_id": "p1", "version": 7, "closed_rounds": {"a/r1": {"integration": "a",
-        "round_id": "r1", "currency": "EUR", "game": null, "opened_at": "2026-01-01T00:00:00Z",
-        "bets": [{"key": "b1", "real": 3, "bonus": 0, "refunded": false}],
-        "wins": [{"key": "w1", "real": 4, "bonus": 0, "bet_key": null, "covers": 1,
-                  "reversed": false}], "closed": true}}}"""
+    """It spelled out what is at its default; its closed rounds are read back when named."""
+    state = b"""{"player_id": "p1", "version": 7, "open_rounds": 1,
+        "rounds": {"a/r2": {"integration": "a", "round_id": "r2", "currency": "EUR", "game": null,
+            "opened_at": "2026-01-01T00:00:00Z",
+            "bets": [{"key": "b1", "real": 3, "bonus": 0, "refunded": false}],
+            "wins": [{"key": "w1", "real": 4, "bonus": 0, "bet_key": null, "covers": 1,
+                "reversed": false}], "closed": false}},
+        "closed_rounds": {"a/r1": {"integration": "a", "round_id": "r1", "currency": "EUR",
+            "game": null, "opened_at": "2026-01-01T00:00:00Z", "bets": [], "wins": [],
+            "closed": true}},
+        "just_closed": {}}"""
     _, player = decode_snapshot("player:p1", GENESIS + state)
     opened_at = datetime(2026, 1, 1, tzinfo=UTC)
     bets, wins = (Bet("b1", 3, 0),), (Win("w1", 4, 0, None, 1),)
     assert isinstance(player, Player)
-    assert player.round("a", "r1") == Round("a", "r1", "EUR", None, opened_at, bets, wins, True)
+    assert (player.version, player.open_rounds) == (7, 1)
+    assert player.round("a", "r2") == Round("a", "r2", "EUR", None, opened_at, bets, wins)
+    assert player.round("a", "r1") is None
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -139,7 +146,7 @@ def test_rounds_read_back_obey_the_bounds(closed):
     """A provider that asks for old rounds one by one must not fill the memory either."""
     world = _world()
     most = CLOSED_IN_MEMORY if closed else OPEN_ROUNDS_MAX
-    least = CLOSED_ROUNDS_MAX if closed else OPEN_ROUNDS_MAX
+    least = PAST_ROUNDS_MAX if closed else OPEN_ROUNDS_MAX
     for number in range(2 * most):
         world.bet(f"b{number}", 1, round_id=f"r{number}", closes_round=closed)
     for number in range(most):
@@ -174,7 +181,7 @@ def test_a_round_folded_on_its_own_is_the_round_in_memory():
     assert live is not None
     assert fold_round("p1", world.history["p1"][4:]) == live
     again = readmit(Player("p1"), live)
-    assert list(again.just_closed) == [round_key("a", "r1")]
+    assert list(again.last_rounds) == [round_key("a", "r1")]
     assert again.round("a", "r1") == live
     assert again.version == 0
 

@@ -109,7 +109,7 @@ def _movements(history: Iterable[PlayerEvent], currency: str | None = None) -> l
 
 def _without_rounds(player: Player) -> tuple[object, ...]:
     """Everything but which rounds happen to be in memory."""
-    kept = ("rounds", "closed_rounds", "just_closed")
+    kept = ("rounds", "past_rounds", "last_rounds")
     names = [name for name in Player.__struct_fields__ if name not in kept]
     return tuple(getattr(player, name) for name in names)
 
@@ -128,8 +128,8 @@ def remembers(request: pytest.FixtureRequest) -> Iterable[bool]:
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "everything remembered":
             patch.setattr(player_module, "OPEN_ROUNDS_MAX", 1)
-            patch.setattr(player_module, "CLOSED_ROUNDS_MAX", 1)
-            patch.setattr(player_module, "JUST_CLOSED_MAX", 0)
+            patch.setattr(player_module, "PAST_ROUNDS_MAX", 1)
+            patch.setattr(player_module, "LAST_ROUNDS_MAX", 0)
         yield request.param == "everything remembered"
 
 
