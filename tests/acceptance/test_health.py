@@ -22,6 +22,8 @@ from tests.acceptance.service import Service, running
 WAIT_S = 30.0
 HASTY = {"command_age_max_s": 0.6, "answer_timeout_s": 1.0}
 """For an answer without the database before the test loses its patience."""
+JOURNAL_MAY_MISS_S = 1.0
+"""What a crash of the database may take of the call journal, whose commits wait for no disk."""
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -153,6 +155,7 @@ async def test_the_journal_catches_up_after_the_database_was_away(
         async with visiting(service.base_url) as site:
             token = await _player(site)
             await site.insist(bet("ann", token, "before"))
+            await asyncio.sleep(JOURNAL_MAY_MISS_S)
             await asyncio.to_thread(_stop, own_server)
             await site.send(bet("ann", token, "meanwhile"))
             await asyncio.to_thread(own_server.start)
