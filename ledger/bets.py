@@ -329,8 +329,8 @@ def _locate(player: Player, command: GameCommand, key: str) -> tuple[Round, Bet 
     Most likely it is in the round that the command names; else newest first.
     """
     named = player.round(command.integration, command.round_id or "")
-    rounds = player.rounds_of(key)
-    for found in rounds if named is None else chain((named,), rounds):
+    first = () if named is None else (named,)
+    for found in chain(first, player.rounds_of(key)):
         if found.integration == command.integration:
             movements: Iterator[Bet | Win] = chain(found.bets, found.wins)
             for movement in movements:

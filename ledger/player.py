@@ -451,7 +451,7 @@ def _booked(
 
 
 def _opened(event: GameMovement, round_id: str) -> Round:
-    """A new round; rounds are kept by the million, so that they share what is the same in many."""
+    """A new round; players may leave millions open, which share what is the same in many."""
     game = None if event.game is None else intern(event.game)
     return Round(event.integration, round_id, intern(event.currency), game, event.recorded_at)
 

@@ -179,7 +179,9 @@ class History:
 
     def _growth_figures(self, samples: Sequence[Sample]) -> list[Figure]:
         empty, grown = medians(samples)
-        ratio = share(*(rates(samples, each.scenario, IN_FLIGHT) for each in (grown, empty)))
+        ratio = share(
+            rates(samples, grown.scenario, IN_FLIGHT), rates(samples, empty.scenario, IN_FLIGHT)
+        )
         noisy = disturbed(empty) or disturbed(grown)
         events = f"{self._options.history_events:,} events"
         aim = f">= {RATIO_AIM}"
