@@ -101,11 +101,11 @@ class Gateway:
     async def _read(self, request: web.Request) -> bytes:
         """The body, within its limits of size and time. Raises `RefusedCall`."""
         most = self._limits.body_bytes_max
-        if (request.content_length or 0) > most:
-            raise RefusedCall(Refusal.MALFORMED_REQUEST, f"the body is over {most} bytes")
         content = request.content
         if content.is_eof():
             body = content.read_nowait()
+        elif (request.content_length or 0) > most:
+            raise RefusedCall(Refusal.MALFORMED_REQUEST, f"the body is over {most} bytes")
         else:
             try:
                 async with asyncio.timeout(self._limits.body_timeout_s):

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-from adapters.providers.payload import parse_object
+from adapters.providers.payload import BACKSLASH, parse_object
 from adapters.providers.protocol import RefusedCall
 
 REDACTED: Final = "[redacted]"
@@ -35,7 +35,7 @@ class Redactor:
         what it says, or, where it cannot be read or nobody vouches for it, withheld under its
         SHA-256.
         """
-        if b"\\" not in body:
+        if BACKSLASH not in body:
             return self._plain(body)
         if b"\\u" not in body:
             return self._in_json.sub(rb'\1"[redacted]"', body)
@@ -54,7 +54,7 @@ class Redactor:
             opening = body.find(b'"', start)
             closing = body.find(b'"', opening + 1)
             usual = body[start:opening].strip() == b":" and closing > opening > 0
-            if not usual or name in body[closing:]:
+            if not usual or body.find(name, closing) >= 0:
                 return self._in_json.sub(rb'\1"[redacted]"', body)
             body = body[: opening + 1] + _REDACTED + body[closing:]
         return body
@@ -62,7 +62,7 @@ class Redactor:
     def answer(self, answer: bytes) -> bytes:
         """Our own answer without tokens; we escape none."""
         for name in self._quoted:
-            if name in answer:
+            if answer.find(name) >= 0:
                 return self._in_json.sub(rb'\1"[redacted]"', answer)
         return answer
 

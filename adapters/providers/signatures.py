@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import md5, sha1
 
 from cryptography.exceptions import InvalidSignature
@@ -39,14 +39,12 @@ def string_to_sign(method: str, uri: str, body: bytes) -> bytes:
 
 def verify_hex(secrets: Sequence[Secret], presented: str | None, message: bytes) -> str:
     """Id of the secret whose `hmac_sha256` was presented, in any case. Raises `RefusedCall`."""
-    expected = ((secret, hmac_sha256(secret, message)) for secret in secrets)
-    return _match(expected, _bytes(presented).lower())
+    return _match(secrets, hmac_sha256, message, _bytes(presented).lower())
 
 
 def verify_sha1(secrets: Sequence[Secret], presented: str | None, message: bytes) -> str:
     """Id of the secret whose `sha1_suffixed` was presented, in capitals. Raises `RefusedCall`."""
-    expected = ((secret, sha1_suffixed(secret, message)) for secret in secrets)
-    return _match(expected, _bytes(presented))
+    return _match(secrets, sha1_suffixed, message, _bytes(presented))
 
 
 def verify_rsa(keys: Sequence[PublicKey], presented: str | None, message: bytes) -> str:
@@ -77,9 +75,14 @@ def same_text(expected: str, presented: str | None) -> bool:
     return hmac.compare_digest(expected.encode(), _bytes(presented))
 
 
-def _match(expected: Iterable[tuple[Secret, bytes]], presented: bytes) -> str:
-    for secret, signature in expected:
-        if hmac.compare_digest(signature, presented):
+def _match(
+    secrets: Sequence[Secret],
+    sign: Callable[[Secret, bytes], bytes],
+    message: bytes,
+    presented: bytes,
+) -> str:
+    for secret in secrets:
+        if hmac.compare_digest(sign(secret, message), presented):
             return secret.id
     raise RefusedCall(Refusal.INVALID_SIGNATURE, "signature missing or wrong")
 
