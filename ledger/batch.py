@@ -280,11 +280,16 @@ class Attempt:
             self._sessions.append(_session_row(head.state.player_id, event))
 
     def _enter(self, player_id: str, version: int, event: Movement) -> None:
-        """Enter the movement's key, and that of the bet which a tombstone keeps out (rule 8)."""
+        """Enter the movement's key, and that of the bet which a tombstone keeps out (rule 8).
+
+        A refund under the very key of its bet needs no second entry: the key is used.
+        """
         key = (event.integration, event.key)
         self.known.transactions[key] = Transaction(player_id, version, event.NAME, event)
         self._transactions.append(_transaction_row(player_id, version, event))
         if isinstance(event, RefundTombstoned):
+            if event.refers_to == event.key:
+                return
             refunded = (event.integration, event.refers_to)
             self._must_be_new(refunded)
             self.known.transactions[refunded] = Transaction(player_id, version, TOMBSTONE, event)

@@ -18,7 +18,7 @@ from ledger.commands import (
     ReverseWin,
     Stamp,
 )
-from ledger.decisions import TOMBSTONE, Decision, Known, Recall, about_money, moment, overflow
+from ledger.decisions import Decision, Known, Recall, about_money, moment, overflow
 from ledger.events import (
     BetPlaced,
     BetRefunded,
@@ -258,8 +258,9 @@ def _win_refused(command: CreditWin, found: Round | None, known: Known) -> Refus
     unbound = command.bet_key is None and command.round_id is None
     if not unbound and BETLESS_TAGS.isdisjoint(command.tags):
         return Refused(Refusal.ORIGINAL_NOT_FOUND, "no bet for this win")
-    named_key = known.transaction((command.integration, command.bet_key or ""))
-    if named_key is not None and named_key.kind == TOMBSTONE:
+    used = known.transaction((command.integration, command.bet_key or ""))
+    event = None if used is None else used.event
+    if isinstance(event, RefundTombstoned) and event.refers_to == command.bet_key:
         return Refused(Refusal.ORIGINAL_REVERSED, "the bet was refunded before it came")
     return None
 
@@ -278,7 +279,7 @@ def _reverse_unknown(
     if currency not in player.wallets or (session is not None and session.currency != currency):
         return Refused(Refusal.CURRENCY_MISMATCH, f"the session is not in {currency}")
     used = known.transaction((command.integration, command.original_key)) is not None
-    if used or command.original_key == command.key or isinstance(command, ReverseWin):
+    if used or isinstance(command, ReverseWin):
         return Refused(Refusal.ORIGINAL_NOT_FOUND, "the original is not known")
     event = RefundTombstoned(
         **_about(player, command, stamp, currency, Wallet()),

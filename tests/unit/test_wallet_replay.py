@@ -228,11 +228,17 @@ def test_a_tombstone_stops_only_its_own_players_bet(world: World):
     assert code(world.refund("late", "b1")) == "duplicate_conflict"
 
 
-def test_an_unknown_bet_cannot_be_refunded_under_its_own_key(world: World):
-    """One key cannot be a refund and a tombstone; nothing is kept."""
-    version = world.player().version
-    assert code(world.refund("k", "k")) == "original_not_found"
-    assert world.player().version == version
+def test_an_unknown_bet_refunded_under_its_own_key_stays_out(world: World):
+    """Whoever was told that the bet is cancelled must not see it booked later (rule 8)."""
+    before = world.wallet()
+    assert code(world.refund("k", "k")) == "refund_tombstoned"
+    assert code(world.refund("k", "k")) == "replayed"
+    for late_bet in ("refuse", "accept"):
+        world.with_policy(late_bet=late_bet)
+        assert code(world.bet("k", 5)) == "duplicate_conflict"
+    assert code(world.refund("f", "k")) == "original_not_found"
+    assert code(world.win("w", 5, bet_key="k", tags={"jackpot": True})) == "original_reversed"
+    assert world.wallet() == before
 
 
 def test_a_tombstone_needs_a_currency_the_player_has(world: World):

@@ -86,6 +86,18 @@ async def test_rule_3_the_tombstone_comes_before_the_rest(service, wire, guest):
     assert answer.refusal == expected(wire.protocol, "already_reversed", bet.operation)
 
 
+async def test_rule_3_a_refund_under_the_very_id_of_its_bet_keeps_the_bet_out(service, wire, guest):
+    """The id should be a new one; but who was told of the refund must not find the bet taken."""
+    before = (await service.player(guest)).wallets
+    bet = wire.bet(guest)
+    refund = wire.refund(guest, bet, id=bet.id)
+    first = await wire.send(refund)
+    late, again = await wire.send(bet), await wire.send(refund)
+    assert late.refusal is not None
+    assert (again.refusal, again.balance) == (first.refusal, first.balance)
+    assert (await service.player(guest)).wallets == before
+
+
 async def test_rule_4_an_unknown_original_gets_the_same_final_answer_every_time(
     service, wire, guest
 ):

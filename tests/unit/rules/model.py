@@ -507,7 +507,7 @@ class Model:
         used = self.used(command.integration, command.original_key) or self.tombstone(
             command.integration, command.original_key
         )
-        if used or isinstance(command, c.ReverseWin) or command.original_key == command.key:
+        if used or isinstance(command, c.ReverseWin):
             return "original_not_found"
         self.book("tombstone", command, now, refers_to=command.original_key)
         return "tombstoned"

@@ -187,7 +187,7 @@ class World:
         assert key not in self.transactions
         entry = Transaction(player.player_id, player.version, event.NAME, event)
         self.transactions[key] = entry
-        if isinstance(event, RefundTombstoned):
+        if isinstance(event, RefundTombstoned) and event.refers_to != event.key:
             refunded = (event.integration, event.refers_to)
             assert refunded not in self.transactions
             self.transactions[refunded] = replace(entry, kind=TOMBSTONE)
