@@ -9,7 +9,7 @@ otherwise it is thrown away and the commands are decided again.
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -37,10 +37,22 @@ from ledger.decisions import (
 )
 from ledger.events import Event, GameMovement, Movement, RefundTombstoned, SessionOpened
 from ledger.games import Game, GameEvent, decide_game, evolve_game
-from ledger.player import Player, PlayerEvent, Round, evolve, readmit
+from ledger.player import (
+    PAST_ROUNDS_MAX,
+    Player,
+    PlayerEvent,
+    Round,
+    evolve,
+    own_round,
+    readmit,
+)
 from ledger.refusals import Refused
 from ledger.store import AppendBatch, EventRow, SessionRow, SnapshotRow, TransactionRow
 from ledger.wallet import decide
+
+_EVENTS_MAX: Final = PAST_ROUNDS_MAX
+"""Of one stream in a batch; a command beyond waits for the next one. So no round that the batch
+opened falls out of memory within it: a bet would take it for new, and no append could tell."""
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
@@ -158,10 +170,13 @@ class Attempt:
         What needs an answer first goes to `questions`, and what must wait for the next batch to
         `postponed`.
         """
-        if pending.stream in self._asking:
+        head = self.heads[pending.stream]
+        if (
+            pending.stream in self._asking
+            or head.state.version - self._read[pending.stream] >= _EVENTS_MAX
+        ):
             self.postponed.append(pending)
             return
-        head = self.heads[pending.stream]
         command = pending.command
         if isinstance(command, SetGame):
             assert isinstance(head.state, Game)
@@ -242,9 +257,9 @@ class Attempt:
 
     def _round_must_be_new(self, player: Player, command: PlaceBet) -> None:
         """A refusal rests on the round being new, too, where it is not in memory."""
-        assert command.round_id is not None
-        if player.round(command.integration, command.round_id) is None:
-            self._rounds.append((player.player_id, command.integration, command.round_id))
+        round_id = command.round_id or own_round(command.key)
+        if player.round(command.integration, round_id) is None:
+            self._rounds.append((player.player_id, command.integration, round_id))
 
     def _replay(self, pending: Pending, player: Player, used: Transaction) -> None:
         refused = first_answer(used.event) if used.kind != TOMBSTONE else None

@@ -30,7 +30,7 @@ from ledger.events import (
     WinReversed,
 )
 from ledger.money import UNITS_MAX
-from ledger.player import Bet, Losses, Player, Round, Session, Wallet, Win
+from ledger.player import Bet, Losses, Player, Round, Session, Wallet, Win, own_round
 from ledger.refusals import Refusal, Refused
 from ledger.sessions import find_session, is_live
 
@@ -40,14 +40,14 @@ def place_bet(  # noqa: PLR0911 - one return a refusal, in the order of the tabl
 ) -> Decision:
     """Take a stake (rule 3)."""
     assert command.currency is not None
-    assert command.round_id is not None
+    round_id = command.round_id or own_round(command.key)
     session = find_session(player, command.integration, command.session or "", known)
     if not isinstance(session, Session):
         return session
     now = moment(player, stamp)
     if not is_live(session, now, command.policy):
         return Refused(Refusal.SESSION_EXPIRED, "the session is over")
-    found = player.round(command.integration, command.round_id)
+    found = player.round(command.integration, round_id)
     wallet = player.wallets.get(command.currency)
     if (
         wallet is None
@@ -59,12 +59,12 @@ def place_bet(  # noqa: PLR0911 - one return a refusal, in the order of the tabl
     if refused is not None:
         return refused
     if found is not None and found.closed:
-        return Refused(Refusal.ROUND_CLOSED, f"round {command.round_id} is closed")
+        return Refused(Refusal.ROUND_CLOSED, f"round {round_id} is closed")
     if command.amount > max(wallet.total, 0):
         return Refused(Refusal.INSUFFICIENT_FUNDS, "the balance does not cover the stake")
     event = BetPlaced(
         **_about(player, command, stamp, command.currency, _stake(wallet, command)),
-        round_id=command.round_id,
+        round_id=round_id,
         opens_round=found is None,
         closes_round=command.closes_round,
         exceptions=command.exceptions,
@@ -101,7 +101,7 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
     fields["game"] = command.game or (found.game if found else None)
     event = WinCredited(
         **fields,
-        round_id=(command.round_id or command.key) if found is None else found.round_id,
+        round_id=(command.round_id or own_round(command.key)) if found is None else found.round_id,
         opens_round=found is None,
         closes_round=(command.closes_round or unbound) and (found is None or not found.closed),
         refers_to=command.bet_key,
@@ -123,6 +123,8 @@ def reverse(  # noqa: PLR0911 - one return a refusal, in the order of the table
     found, original = located
     if command.currency not in (None, found.currency):
         return Refused(Refusal.CURRENCY_MISMATCH, f"the original is not in {command.currency}")
+    if found.currency not in player.wallets:
+        return _overtaken(found)
     if isinstance(original, Bet):
         if isinstance(command, ReverseWin):
             return Refused(Refusal.ORIGINAL_NOT_FOUND, "the id to reverse is not a win's")
@@ -142,10 +144,20 @@ def close_round(player: Player, command: CloseRound, stamp: Stamp, known: Known)
         )
     if found.closed:
         return ()
+    if found.currency not in player.wallets:
+        return _overtaken(found)
     fields = _about(player, command, stamp, found.currency, Wallet())
     fields["game"] = command.game or found.game
     event = RoundClosed(**fields, round_id=command.round_id, closes_round=True)
     return (event,)
+
+
+def _overtaken(found: Round) -> Refused:
+    """For a round, just read back, in a wallet that another process opened since.
+
+    Nobody gets this answer: the append finds that the player is not at the head any more.
+    """
+    return Refused(Refusal.CURRENCY_MISMATCH, f"the player has no {found.currency} wallet")
 
 
 def _any_session(
@@ -235,7 +247,7 @@ def _round_of_win(
             recall = _recall_original(player, command, command.bet_key, known)
             if recall is not None:
                 return None, recall
-    round_id = command.round_id or command.key
+    round_id = command.round_id or own_round(command.key)
     found = player.round(command.integration, round_id)
     if found is not None:
         return found, None

@@ -243,14 +243,14 @@ class GameCommand(MoneyCommand, frozen=True, kw_only=True, gc=False):
 class PlaceBet(GameCommand, frozen=True, kw_only=True, gc=False):
     """Take a stake of ``amount`` (0 included).
 
-    ``currency``, ``round_id`` and ``session`` are always known.
+    ``currency`` and ``session`` are always known; without ``round_id`` it is a round by itself.
     """
 
     amount: int
 
     def content(self) -> tuple[Any, ...]:
         """Currency, amount, round and game."""
-        return (self.currency, self.amount, self.round_id, self.game)
+        return (self.currency, self.amount, self.round_id or self.key, self.game)
 
 
 class CreditWin(GameCommand, frozen=True, kw_only=True, gc=False):

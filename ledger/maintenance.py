@@ -44,7 +44,7 @@ async def expire_rounds(
     """Close each round as expired; one that was closed meanwhile needs nothing."""
     expiry = Expiry()
     for player_id, integration, round_id in rounds:
-        identity = f"expire:{player_id}:{round_id}"
+        identity = f"expire:{len(player_id)}:{player_id}:{round_id}"  # both may hold colons
         command = CloseRound(
             player_id=player_id,
             reason=EXPIRED,

@@ -83,7 +83,8 @@ class Wallet(msgspec.Struct, frozen=True, gc=False):
 class Session(msgspec.Struct, frozen=True, gc=False):
     """A game session.
 
-    ``session`` is the token's SHA-256 in hex; ``first_bet_at`` is the reality check's clock.
+    ``session`` is the token's SHA-256 in hex; ``first_bet_at`` is the reality check's clock;
+    ``closed_by`` the id of the movement that closed it.
     """
 
     session: str
@@ -95,6 +96,7 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     last_bet_at: datetime | None = None
     first_bet_at: datetime | None = None
     closed: bool = False
+    closed_by: str | None = None
 
 
 class Bet(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -279,6 +281,11 @@ def round_key(integration: str, round_id: str) -> str:
     return f"{integration}/{round_id}"
 
 
+def own_round(key: str) -> str:
+    """The round of a movement that names none, by its key: no round that a provider named."""
+    return f"movement:{key}"
+
+
 def evolve(  # noqa: C901, PLR0911, PLR0912 - one case an event
     player: Player, event: PlayerEvent
 ) -> Player:
@@ -297,7 +304,9 @@ def evolve(  # noqa: C901, PLR0911, PLR0912 - one case an event
         case SessionOpened():
             return _session_opened(player, event)
         case SessionClosed():
-            closed = replace(player.sessions[event.session], closed=True)
+            closed = replace(
+                player.sessions[event.session], closed=True, closed_by=event.movement_id
+            )
             return _advance(player, event, sessions=player.sessions | {event.session: closed})
         case RefundRepeated() | WinReversalRepeated():
             after = _advance(player, event)

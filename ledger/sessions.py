@@ -46,7 +46,8 @@ def close_session(player: Player, command: CloseSession, stamp: Stamp, known: Kn
         return session
     if session is None or command.integration not in (OPERATOR, session.integration):
         return Refused(Refusal.UNKNOWN_SESSION, "no such session of this player")
-    if command.strict and session.closed:
+    if command.strict and session.closed and session.closed_by != stamp.movement_id:
+        # Closed by this very command, its commit's answer was lost: then it did succeed.
         return Refused(Refusal.SESSION_EXPIRED, "the session is closed already")
     fields = about(player, command, stamp, "close_session") | {"integration": command.integration}
     return tuple(

@@ -59,10 +59,14 @@ class Answered(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def answered(number: int, outcome: Outcome) -> Answered:
-    """The outcome on its way back. A player's rounds, which may be hundreds, nobody asks for."""
+    """The outcome on its way back.
+
+    Nobody asks for the player's rounds, which may be hundreds, nor for losses, which may be more
+    than a message's 64 bits can hold.
+    """
     if isinstance(outcome, Refused):
         return Answered(number, outcome)
-    player = replace(outcome.player, rounds={}, past_rounds={}, last_rounds={})
+    player = replace(outcome.player, rounds={}, past_rounds={}, last_rounds={}, losses={})
     event = outcome.event
     if event is None:
         return Answered(number, player=player)

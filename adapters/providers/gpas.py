@@ -177,7 +177,7 @@ class GpasProvider(Adapter[Gpas]):
         command = PlaceBet(
             **common,
             amount=self._units(value, common["currency"]),
-            round_id=round_id or common["key"],
+            round_id=round_id,
         )
         return await self._move(call, command)
 

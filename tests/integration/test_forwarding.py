@@ -21,7 +21,7 @@ from ledger.refusals import Refusal
 from ledger.service import Accepted
 from ledger.wire import Answered
 from tests.conftest import Databases
-from tests.faults.ledgers import Process, bet, booked, cents, opened
+from tests.faults.ledgers import CENT, Process, bet, booked, cents, opened
 
 LINKED_S = 10.0
 
@@ -112,6 +112,20 @@ async def test_what_comes_back_from_the_owner_is_what_it_answered(
             here.player.version,
             here.player.wallets,
         )
+
+
+async def test_losses_beyond_what_a_message_can_hold_do_not_hold_up_an_answer(
+    database_url: str, directory: str
+) -> None:
+    """A year's turnover in a currency of many decimals; the asker has no use for it."""
+    async with two_workers(database_url, directory) as (first, second):
+        session = await second.player(money=0)
+        await first.deposit("ann", 2**62 // CENT, "much")
+        for number in range(5):
+            stake = 2**62 // CENT
+            await second.accepted(bet(session, f"b-{number}", stake, closes_round=True))
+            await first.deposit("ann", stake, f"more-{number}")
+        assert (await first.accepted(ReadPlayer(player_id="ann"))).player.losses
 
 
 async def test_a_game_is_switched_in_every_partition(three_partitions: str, directory: str) -> None:

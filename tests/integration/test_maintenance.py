@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from ledger.commands import CreditWin, Deposit, OpenSession, PlaceBet, Policy, RegisterPlayer
 from ledger.events import RoundClosed
 from ledger.maintenance import EXPIRED, expire_rounds, idle_rounds
 from ledger.refusals import Refusal, Refused
 from ledger.service import Accepted, Ledger, token_hash
 
-_SESSION = token_hash("a token")
+_SESSION = token_hash("p")
 
 
 class _NobodyWatches:
@@ -60,24 +62,28 @@ def _win(transaction_id: str, round_id: str) -> CreditWin:
     )
 
 
-async def _play(ledger: Ledger) -> None:
+async def _play(ledger: Ledger, player_id: str = "p", left_open: str = "left open") -> None:
+    """A player's first money and two bets, one in a round that stays open."""
+    reference = f"{player_id}-1"
     deposit = Deposit(
-        player_id="p",
+        player_id=player_id,
         operation="deposit",
-        key="deposit:1",
-        transaction_id="1",
+        key=f"deposit:{reference}",
+        transaction_id=reference,
         amount=1000,
         currency="EUR",
     )
+    session = token_hash(player_id)
     opened = OpenSession(
-        player_id="p", session=_SESSION, integration="bb", game="g", currency="EUR"
+        player_id=player_id, session=session, integration="bb", game="g", currency="EUR"
     )
+    by_player = {"player_id": player_id, "session": session}
     for command in (
-        RegisterPlayer(player_id="p", currency="EUR"),
+        RegisterPlayer(player_id=player_id, currency="EUR"),
         opened,
         deposit,
-        _bet("1", "left open"),
-        _bet("2", "closed by itself", closes_round=True),
+        replace(_bet(reference, left_open), **by_player),
+        replace(_bet(f"{player_id}-2", "closed by itself", closes_round=True), **by_player),
     ):
         assert isinstance(await ledger.execute(command), Accepted)
 
@@ -114,3 +120,13 @@ async def test_a_win_after_the_expiry_is_late(database_url: str) -> None:
         outcome = await ledger.execute(_win("1", "left open"))
         assert isinstance(outcome, Refused)
         assert outcome.refusal is Refusal.ROUND_CLOSED
+
+
+async def test_rounds_expire_whatever_colons_their_names_hold(database_url: str) -> None:
+    """Player and round together are the key of an expiry: no two may read the same."""
+    async with Ledger(database_url, 1, _NobodyWatches()) as ledger:
+        await _play(ledger, "a", "b:c")
+        await _play(ledger, "a:b", "c")
+        found = await idle_rounds(database_url, 0, datetime.now(UTC) + timedelta(seconds=1))
+        expiry = await expire_rounds(ledger, found)
+        assert (expiry.closed, expiry.refused) == (2, [])

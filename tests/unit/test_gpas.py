@@ -171,7 +171,7 @@ async def test_a_debit_without_tags_is_a_round_of_its_own_in_the_launched_game(t
     ledger = ledger_with()
     assert (await answer(provider(ledger), movement("debit", debit(tags=tags)))).status == 200
     (command,) = ledger.commands
-    assert (command.round_id, command.game, command.tags) == ("t-1", "launched-game", {})
+    assert (command.round_id, command.game, command.tags) == (None, "launched-game", {})
 
 
 async def test_a_credit_names_its_bet_and_closes_the_round() -> None:

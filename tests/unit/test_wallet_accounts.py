@@ -32,7 +32,8 @@ from ledger.commands import (
     Withdraw,
 )
 from ledger.decisions import Known
-from ledger.player import Limits, Player, Wallet
+from ledger.player import Limits, Player, Wallet, evolve
+from ledger.refusals import Refusal, Refused
 from ledger.wallet import decide
 from tests.unit.rules.world import START, World, code, moved, only
 
@@ -134,6 +135,19 @@ def test_closing_a_session_closes_those_opened_from_it(world: World):
     assert _close(world, "s1", strict=True) == "session_expired"
     open_now = [name for name, held in world.player().sessions.items() if not held.closed]
     assert open_now == ["s2"]
+
+
+def test_a_close_whose_answer_was_lost_succeeds_when_it_is_decided_again(world: World):
+    """It would be told that the session is over, which it is by this very command."""
+    command = CloseSession(player_id="p1", session="s1", strict=True)
+    stamp = Stamp(world.now, "m1")
+    decision = decide(world.player(), command, stamp, Known({}))
+    assert isinstance(decision, tuple)
+    after = evolve(world.player(), decision[0])
+    assert decide(after, command, stamp, Known({})) == ()
+    again = decide(after, command, Stamp(world.now, "m2"), Known({}))
+    assert isinstance(again, Refused)
+    assert again.refusal is Refusal.SESSION_EXPIRED
 
 
 def test_only_its_own_provider_or_the_operator_closes_a_session(world: World):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.commands import CloseRound, ForfeitBonus, GrantBonus, Withdraw
+from ledger.commands import CloseRound, ForfeitBonus, GrantBonus, RefundBet, Stamp, Withdraw
+from ledger.decisions import Known
 from ledger.money import UNITS_MAX
-from ledger.player import Wallet
+from ledger.player import Wallet, readmit
+from ledger.refusals import Refusal, Refused
+from ledger.wallet import decide
 from tests.unit.rules.world import World, code, moved, only
 
 
@@ -274,3 +277,20 @@ def test_a_round_that_a_reversal_closes_is_closed():
     world.bet("b1", 5)
     assert only(world.refund("f1", "b1", closes_round=True)).closes_round
     assert code(world.bet("b2", 5)) == "round_closed"
+
+
+def test_a_round_of_a_wallet_that_memory_does_not_know_is_refused_and_no_error():
+    """Another process opened the wallet and played: the append will tell, an exception must not."""
+    other = World().given(currency="USD")
+    other.bet("b1", 5, currency="USD")
+    played = other.player().round("a", "r1")
+    assert played is not None
+    world = World().given()
+    stale = readmit(world.player(), played)
+    for command in (
+        world.command(CloseRound, "c1"),
+        world.command(RefundBet, "f1", original_key="b1", currency=None),
+    ):
+        decision = decide(stale, command, Stamp(world.now, "m1"), Known({}))
+        assert isinstance(decision, Refused)
+        assert decision.refusal is Refusal.CURRENCY_MISMATCH

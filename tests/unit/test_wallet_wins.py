@@ -115,8 +115,22 @@ def test_a_win_that_names_nothing_is_a_round_of_its_own():
     """A gpas credit without bet and round is accepted (the adapter lists it)."""
     world = World().given()
     event = only(world.win("w1", 5, round_id=None))
-    assert (event.round_id, event.opens_round, event.closes_round) == ("w1", True, True)
+    assert (event.round_id, event.opens_round, event.closes_round) == ("movement:w1", True, True)
     assert world.player().open_rounds == 0
+
+
+def test_a_movement_that_names_no_round_is_none_of_a_round_called_like_its_key():
+    """Providers count both: the win 5 has nothing to do with round 5, its bet can be refunded."""
+    world = World().given()
+    world.bet("b1", 1, round_id="5")
+    world.bet("b2", 1, round_id="6", closes_round=True)
+    assert code(world.win("5", 5, round_id=None)) == "win_credited"
+    assert code(world.win("6", 5, round_id=None)) == "win_credited"
+    assert code(world.refund("f1", "b1", round_id="5")) == "bet_refunded"
+    event = only(world.bet("7", 1, round_id=None))
+    assert (event.round_id, event.opens_round) == ("movement:7", True)
+    assert code(world.bet("b3", 1, round_id="7")) == "bet_placed"
+    assert code(world.win("w1", 5, bet_key="7", round_id=None)) == "win_credited"
 
 
 def test_a_win_on_a_refunded_bet_is_refused():

@@ -39,7 +39,17 @@ from ledger.decisions import (
     Transaction,
 )
 from ledger.events import GameMovement, Movement, RefundTombstoned, SessionOpened
-from ledger.player import Player, PlayerEvent, Round, Session, Wallet, evolve, fold_round, readmit
+from ledger.player import (
+    Player,
+    PlayerEvent,
+    Round,
+    Session,
+    Wallet,
+    evolve,
+    fold_round,
+    own_round,
+    readmit,
+)
 from ledger.refusals import Refused
 from ledger.wallet import decide
 
@@ -134,7 +144,7 @@ class World:
             if isinstance(event, GameMovement) and event.opens_round:
                 rounds.append((event.integration, str(event.round_id)))
         if isinstance(command, PlaceBet) and isinstance(decision, Refused):
-            rounds.append((command.integration, str(command.round_id)))
+            rounds.append((command.integration, command.round_id or own_round(command.key)))
         for key in keys:
             if key in self.transactions and known.transaction(key) is None:
                 known.transactions[key] = self.transactions[key]
