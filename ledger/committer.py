@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Protocol
@@ -23,7 +23,7 @@ from ledger.batch import Attempt, Head, Outcome, Pending
 from ledger.codec import player_stream
 from ledger.commands import Command, SetGame, Stamp
 from ledger.loading import Loader, RoundName
-from ledger.player import Player, Round, readmit
+from ledger.player import Player, readmit
 from ledger.recent import RecentKeys
 from ledger.refusals import Refusal, Refused
 from ledger.store import CommitUnknown, Conflicts, SnapshotRow, Store, StoreUnavailable
@@ -251,7 +251,7 @@ class Committer:
         recalls = [recall for _, recall in questions]
         keys = {recall.transaction for recall in recalls if recall.transaction}
         if keys:
-            attempt.known.transactions |= await self._loader.transactions(keys)
+            attempt.known.learn(await self._loader.transactions(keys))
         sessions = {recall.session for recall in recalls if recall.session}
         if sessions:
             attempt.known.sessions |= await self._loader.sessions(sessions)
@@ -275,16 +275,18 @@ class Committer:
             found = await self._loader.transactions(keys)
             self._recent.remember({key: used for key, used in found.items() if used is not None})
         if conflicts.rounds:
-            await self._readmit(await self._loader.rounds(conflicts.rounds))
+            await self._readmit(conflicts.rounds)
 
-    async def _readmit(self, rounds: dict[RoundName, Round | None]) -> None:
-        """Rounds that are not as new as they looked.
+    async def _readmit(self, names: Collection[RoundName]) -> None:
+        """Rounds that are not as new as they looked: they had fallen out of the wallets in memory.
 
-        They had fallen out of the wallets in memory.
+        The wallets are read first. What others book between the two reads is then in a round only,
+        and the append finds that its wallet is not at the head; the other way round it would be
+        missing from the round, and nothing would tell.
         """
-        streams = [player_stream(player_id) for player_id, _, _ in rounds]
+        streams = [player_stream(player_id) for player_id, _, _ in names]
         self._heads.update(await self._loader.heads(streams))
-        for (player_id, _, _), found in rounds.items():
+        for (player_id, _, _), found in (await self._loader.rounds(names)).items():
             head = self._heads[player_stream(player_id)]
             # An append that fails for a round nobody can read back would fail for ever.
             assert found is not None

@@ -65,6 +65,10 @@ class Known(msgspec.Struct):
         """Whether it is known for certain if the key was used."""
         return key in self.transactions or key in self.recent
 
+    def learn(self, found: dict[Key, Transaction | None]) -> None:
+        """Take in what was looked up; a key that the batch itself has used since stays used."""
+        self.transactions = found | self.transactions
+
 
 class Recall(msgspec.Struct, frozen=True):
     """What `decide` must know before it can judge.

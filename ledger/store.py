@@ -240,7 +240,7 @@ class Store:
         keys = {*batch.keys, *((row.integration, row.key) for row in batch.transactions)}
         streams = {*batch.streams, *(row.stream for row in batch.events)}
         used = [row for row, _ in (await self.transactions(keys)).values()]
-        return Conflicts(streams, used, set(batch.rounds))
+        return Conflicts(streams, used, set(await self.rounds(batch.rounds)))
 
 
 def _append_parameters(batch: AppendBatch) -> list[bytes | None]:

@@ -275,3 +275,85 @@ async def test_bets_in_two_old_rounds_of_a_player_are_still_one_batch(
         ]
         await asyncio.gather(*map(one.accepted, again))
         assert sizes == [2, 2]
+
+
+async def test_what_others_book_while_a_round_is_read_back_is_not_lost(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the wallet is as new as the other's booking, but its round is not: a second refund."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player(money=1000)
+        await two.accepted(bet(session, "warm", 0))
+        await one.accepted(bet(session, "b-1", round_id="r"))
+        store = two.ledger.stores[0]
+        read, refunds = store.rounds, [refund(session, "first", "b-1", round_id="r")]
+
+        async def overtaken(names):
+            found = await read(names)
+            while refunds:
+                await one.accepted(refunds.pop())
+            return found
+
+        monkeypatch.setattr(store, "rounds", overtaken)
+        await two.accepted(bet(session, "b-2", round_id="r"))
+        again = await two.accepted(refund(session, "second", "b-1", round_id="r"))
+        assert again.event is not None
+        assert again.event.NAME == "refund_repeated.v1"
+        assert cents(again) == 900
+
+
+async def test_a_round_of_a_batch_is_not_opened_again_by_a_later_bet_of_it(
+    database_url: str,
+) -> None:
+    """However many rounds come between: the append knows only what was there before the batch."""
+    async with opened(database_url) as one:
+        session = await one.player(money=100_000)
+        between = [bet(session, f"b-{number}", 1) for number in range(OPEN_ROUNDS_MAX)]
+        outcomes = await asyncio.gather(
+            one.accepted(bet(session, "first", round_id="r")),
+            *map(one.accepted, between),
+            one.accepted(bet(session, "last", round_id="r")),
+        )
+        assert outcomes[-1].player.open_rounds == OPEN_ROUNDS_MAX + 1
+        await one.accepted(refund(session, "undo", "last", round_id="r"))
+        await one.accepted(win(session, "w", 500, round_id="r"))
+
+
+async def test_a_round_that_a_batch_closed_stays_closed_for_its_later_bets(
+    database_url: str,
+) -> None:
+    """The same for those that are done with."""
+    rounds = PAST_ROUNDS_MAX + LAST_ROUNDS_MAX + 1
+    async with opened(database_url) as one:
+        session = await one.player(money=100_000)
+        closing = [bet(session, f"b-{number}", 1, closes_round=True) for number in range(rounds)]
+        outcomes = await asyncio.gather(
+            one.ledger.execute(bet(session, "first", round_id="r", closes_round=True)),
+            *map(one.ledger.execute, closing),
+            one.ledger.execute(bet(session, "last", round_id="r")),
+        )
+        assert outcomes[-1] == Refused(Refusal.ROUND_CLOSED, "round r is closed")
+
+
+async def test_a_key_asked_for_by_one_player_and_used_by_another_in_one_batch_is_one_append(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was looked up is older than what the batch has decided since."""
+    async with opened(database_url) as one:
+        ann = await one.player()
+        bob = await one.player("bob")
+        store = one.ledger.stores[0]
+        append, sizes = store.append, []
+
+        async def watched(batch, deadline_s):
+            sizes.append(len(batch.events))
+            return await append(batch, deadline_s)
+
+        monkeypatch.setattr(store, "append", watched)
+        refused, accepted = await asyncio.gather(
+            one.refused(refund(ann, "undo", "b-1")),
+            one.accepted(bet(bob, "b-1", player_id="bob")),
+        )
+        assert refused is Refusal.ORIGINAL_NOT_FOUND
+        assert cents(accepted) == 900
+        assert sizes == [1]
