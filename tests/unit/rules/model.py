@@ -416,7 +416,7 @@ class Model:
             return "unknown_session"
         bets = [f for f in self.of(player, "bet") if f.integration == integration]
         bet = next((f for f in bets if f.key == command.bet_key), None)
-        name = bet.round if bet else command.round_id or command.key
+        name = bet.round if bet else command.round_id or f"movement:{command.key}"
         facts = self.round(player, integration, name)
         currencies = {f.currency for f in facts} | (
             {session.extra["currency"]} if session else set()
