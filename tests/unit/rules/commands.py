@@ -165,7 +165,8 @@ class Maker:
             "closes_round": choose((False, False, True)),
         }
         if kind is c.PlaceBet:
-            fields["amount"] = choose(AMOUNTS)
+            round_id = fields["round_id"]
+            fields |= {"amount": choose(AMOUNTS), "round_id": choose((None, *[round_id] * 7))}
         elif kind is c.CreditWin:
             fields |= {
                 "amount": choose(AMOUNTS),

@@ -363,7 +363,8 @@ class Model:
             return "unknown_session"
         if self.expired(session, now, command.policy):
             return "session_expired"
-        facts = self.round(player, integration, command.round_id)
+        name = command.round_id or f"movement:{command.key}"
+        facts = self.round(player, integration, name)
         currencies = {session.extra["currency"], *(f.currency for f in facts)}
         if currencies != {command.currency} or not self.has_wallet(player, command.currency):
             return "currency_mismatch"
@@ -392,7 +393,7 @@ class Model:
             currency=command.currency,
             real=-from_real,
             bonus=from_real - command.amount,
-            round=command.round_id,
+            round=name,
             closes=command.closes_round,
         )
 
