@@ -42,7 +42,7 @@ _REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeEr
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """One call. Body and query hold no tokens.
 
-    ``duration_us`` is from its last byte to its answer.
+    ``received_at`` is when its last byte was there, ``duration_us`` from then to its answer.
     """
 
     received_at: datetime

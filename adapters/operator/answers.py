@@ -111,7 +111,9 @@ class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
 class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's call as it came and as it was answered, without tokens and signatures."""
 
-    received_at: datetime
+    received_at: Annotated[
+        datetime, Meta(description="When its last byte was there; answered duration_us later.")
+    ]
     operation: str
     method: str
     path: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
 from itertools import count
@@ -167,7 +167,7 @@ class Gateway:
         self._writer.write(render_line(line))
         self._journal.record(
             Entry(
-                received_at=now,
+                received_at=now - timedelta(microseconds=duration_us),
                 integration=self._name,
                 operation=call.operation,
                 method=call.method,

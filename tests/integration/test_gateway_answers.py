@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,25 @@ async def test_odd_fields_that_we_ignore_are_journaled_and_change_no_answer(
     rows = query(database_url, "SELECT body FROM ledger.calls ORDER BY received_at")
     assert len(rows) == len(oddities)
     assert not any(token.encode() in bytes(row[0]) for row in rows)
+
+
+async def test_a_call_was_received_before_what_it_booked_and_answered_after_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    """In a dispute the two times stand side by side: no effect comes before its cause."""
+    async with served(database_url, tmp_path) as (site, _):
+        token = await site.player("ann", "10.00")
+        before = datetime.now(UTC)
+        assert (await site.send(bet("ann", token, "b-1"))).status == 200
+        after = datetime.now(UTC)
+    received, duration_us = query(
+        database_url, "SELECT received_at, duration_us FROM ledger.calls"
+    )[0]
+    booked = query(
+        database_url,
+        "SELECT recorded_at FROM ledger_p00.transactions WHERE integration = 'betbrothers'",
+    )[0][0]
+    assert before <= received <= booked <= received + timedelta(microseconds=duration_us) <= after
 
 
 @pytest.mark.parametrize("signed", [True, False])

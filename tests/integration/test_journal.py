@@ -69,6 +69,15 @@ def count(journal: Journal, name: str) -> float:
     return value
 
 
+async def writes(journal: Journal, number: int) -> None:
+    """Wait until it has written so many entries, 10 s at most."""
+    async with asyncio.timeout(10):
+        while True:
+            if count(journal, "journal_rows_written") >= number:
+                return
+            await asyncio.sleep(0.01)
+
+
 async def test_what_was_taken_is_written_when_the_journal_stops(database_url: str) -> None:
     """A graceful stop loses no second of it."""
     async with running(database_url) as journal:
@@ -143,6 +152,17 @@ async def test_a_call_just_before_midnight_is_written_after_it(database_url: str
         for days in (-1, 0, 1):
             journal.record(entry(f"day {days}", received_at=NOW + timedelta(days=days)))
     assert written(database_url) == ["day -1", "day 0", "day 1"]
+
+
+async def test_a_slow_call_of_yesterday_is_written_behind_a_quick_one_of_today(
+    database_url: str,
+) -> None:
+    """At midnight calls end in another order than they came in."""
+    async with running(database_url) as journal:
+        for number, days in enumerate((0, -1, 0), start=1):
+            journal.record(entry(f"day {days}", received_at=NOW + timedelta(days=days)))
+            await writes(journal, number)
+    assert written(database_url) == ["day 0", "day -1", "day 0"]
 
 
 async def test_a_call_from_a_clock_that_is_a_month_off_is_counted_as_lost(
