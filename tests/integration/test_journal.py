@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count as number_from
 from typing import Any
 
 import psycopg
@@ -19,6 +20,7 @@ from ledger.connections import PreparedStatement, connect
 from tests.faults.ledgers import query
 
 NOW = datetime.now(UTC)
+_numbers = number_from(1)
 
 
 def entry(transaction_id: str, **changes: Any) -> Entry:
@@ -39,7 +41,7 @@ def entry(transaction_id: str, **changes: Any) -> Entry:
         "duration_us": 5,
         "remote": "127.0.0.1",
         "key_id": "k",
-        "trace_id": "t",
+        "trace_id": f"aabbccdd-{next(_numbers):08x}",
     }
     return Entry(**fields | changes)
 
@@ -219,6 +221,57 @@ async def test_a_write_without_an_answer_is_given_up_and_made_again(
         await stuck.wait()
         journal.record(entry("b-2"))
     assert written(database_url) == ["b-1", "b-2"]
+
+
+async def test_a_write_that_took_place_unheard_is_made_again_without_a_second_row(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two rows of one call look in a dispute as if the provider had sent it twice."""
+    works = PreparedStatement.execute
+    unheard = asyncio.Event()
+
+    async def silent(self, given):
+        answer = await works(self, given)
+        if not unheard.is_set():
+            unheard.set()
+            await asyncio.Event().wait()
+        return answer
+
+    monkeypatch.setattr(PreparedStatement, "execute", silent)
+    monkeypatch.setattr(module, "_WRITE_S", 0.2)
+    async with asyncio.timeout(20), running(database_url) as journal:
+        journal.record(entry("b-1"))
+        journal.record(entry("b-2"))
+        await unheard.wait()
+        journal.record(entry("b-3"))
+        await writes(journal, 3)
+        journal.record(entry("b-4"))
+    assert written(database_url) == ["b-1", "b-2", "b-3", "b-4"]
+    assert count(journal, "journal_rows_lost") == 0
+
+
+async def test_a_write_that_takes_place_after_it_was_given_up_leaves_no_second_row(
+    database_url: str, admin_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server goes on with what it was told, also when nobody waits for the answer any more."""
+    given_up = asyncio.Event()
+    put_back = Journal._put_back
+
+    def watched(self, entries):
+        put_back(self, entries)
+        given_up.set()
+
+    monkeypatch.setattr(Journal, "_put_back", watched)
+    monkeypatch.setattr(module, "_WRITE_S", 0.2)
+    with psycopg.connect(admin_url) as blocking:
+        async with asyncio.timeout(20), running(database_url) as journal:
+            journal.record(entry("first"))
+            await writes(journal, 1)
+            blocking.execute("LOCK TABLE ledger.calls IN ACCESS EXCLUSIVE MODE")
+            journal.record(entry("b-1"))
+            await given_up.wait()
+            blocking.rollback()
+    assert written(database_url) == ["first", "b-1"]
 
 
 async def test_a_day_that_was_lost_with_its_primary_is_made_again(
