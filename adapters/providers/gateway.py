@@ -165,6 +165,7 @@ class Gateway:
         if refused is not None:
             line["detail"] = refused.detail
         self._writer.write(render_line(line))
+        malformed = refused is not None and refused.refusal is Refusal.MALFORMED_REQUEST
         self._journal.record(
             Entry(
                 received_at=now - timedelta(microseconds=duration_us),
@@ -173,7 +174,9 @@ class Gateway:
                 method=call.method,
                 path=call.path,
                 query=self._redactor.query(call.query),
-                body=self._redactor.body(call.body, verified=call.key_id is not None),
+                body=self._redactor.body(
+                    call.body, verified=call.key_id is not None, malformed=malformed
+                ),
                 status=reply.status,
                 answer=self._redactor.answer(reply.body),
                 outcome=outcome,

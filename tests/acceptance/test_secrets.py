@@ -181,9 +181,17 @@ class Planter:
             good.replace(b'"is_mobile": false', b'"is_mobile": "caf\\u00e9", "n": ' + b"9" * 40),
             good.replace(b"b-1", b"b-4").replace(b'"EUR"', b'"USD"'),
         ]
+        mistaken = [
+            good.replace(b'"', b"'"),
+            good.replace(b"session_token", b"Session_Token"),
+            good.replace(b'"session_token": "', b'"session_token": {"is": "') + b"}",
+            json.dumps(good.decode()).encode(),
+        ]
         for body in bodies:
             await self.call("POST", PATH, body, X_REQUEST_SIGN=self.sign(body))
             await self.call("POST", PATH, body, X_REQUEST_SIGN="0" * 64)
+        for body in mistaken:
+            await self.call("POST", PATH, body, X_REQUEST_SIGN=self.sign(body))
         await self.call("POST", PATH, good)
         await self.call("POST", f"{PATH}?session_token={self.token}", good)
         await self.call("POST", f"{PATH}?%73ession_token={self.token}&x=%ff", good)
@@ -208,7 +216,7 @@ class Planter:
         session = answer["id"]
         self.traces.secrets["gpas wallet session"] = session
         await self.call("POST", path, Authorization=bearer, x_signature="A" * 40, **ours)
-        for name in ("walletSessionId", "wallet%53essionId", "id", "%69d"):
+        for name in ("walletSessionId", "wallet%53essionId", "id", "%69d", "ID", "walletsessionid"):
             query = f"{name}={session}&other=%ff%00"
             for route in ("/gpas/wallets/balance", "/gpas/wallets/my/balance"):
                 await self.call("GET", f"{route}?{query}", x_signature=sign(query), **ours)
