@@ -34,7 +34,7 @@ _FLUSH_INTERVAL_S: Final = 0.05
 """Short, so that few entries wait: a second's worth of them would not fit the processor's cache."""
 _WRITE_S: Final = 5.0
 """After this a write, its connecting included, is given up: the database may be gone silently."""
-_CALLS_MAX: Final = 100
+_CALLS_EACH_END: Final = 50
 _BIGINT_MAX: Final = 2**63 - 1
 _REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, struct.error)
 """What a bad entry raises; anything else is the database's trouble, and passes."""
@@ -100,17 +100,24 @@ class Journal:
         """Let `run` write the rest and return."""
         self._stopping.set()
 
-    async def calls(self, integration: str, transaction_id: str) -> list[dict[str, Any]]:
-        """The calls that carried a provider's transaction id, oldest first, at most 100.
+    async def calls(
+        self, integration: str, transaction_id: str
+    ) -> tuple[list[dict[str, Any]], int]:
+        """The calls that carried a provider's transaction id, oldest first.
 
+        Of more than 100 the first 50 and the last 50; with how many were left out between them.
         Raises `psycopg.Error` when the database cannot be asked.
         """
+        wanted = {
+            "integration": integration,
+            "transaction_id": transaction_id,
+            "each_end": _CALLS_EACH_END,
+        }
         connection = await connect(self._url, "journal")
         async with connection, connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(
-                statement("calls_of_transaction"), (integration, transaction_id, _CALLS_MAX)
-            )
-            return await cursor.fetchall()
+            await cursor.execute(statement("calls_of_transaction"), wanted)
+            rows = await cursor.fetchall()
+        return rows, rows[0]["found"] - len(rows) if rows else 0
 
     async def _flush(self) -> None:
         """Write all entries; those of a refused write by halves, until the bad one is alone."""

@@ -140,9 +140,13 @@ class TransactionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TransactionsView(msgspec.Struct, frozen=True, kw_only=True):
-    """Every movement that bears the id."""
+    """Every movement that bears the id, and the provider's calls that carried it."""
 
     transactions: list[TransactionView]
+    calls_left_out: Annotated[
+        int,
+        Meta(description="Of more than 100 calls only the first 50 and the last 50 are shown."),
+    ]
 
 
 def wallet_view(currencies: Currencies, code: str, wallet: Wallet) -> WalletView:

@@ -56,7 +56,8 @@ async def get_transactions(api: Api, call: ApiCall, _: Nothing) -> Reply:
     views = await _movements(api, integration, _keys(api, integration, transaction_id))
     if not views:
         raise ProblemFound("not_found", "no movement bears this id")
-    calls = [call_view(row) for row in await api.journal.calls(integration, transaction_id)]
+    rows, left_out = await api.journal.calls(integration, transaction_id)
+    calls = [call_view(row) for row in rows]
     operations = {view.operation for _, view in views}
     transactions = [
         TransactionView(
@@ -68,7 +69,7 @@ async def get_transactions(api: Api, call: ApiCall, _: Nothing) -> Reply:
         )
         for player_id, view in views
     ]
-    return Reply(200, TransactionsView(transactions=transactions))
+    return Reply(200, TransactionsView(transactions=transactions, calls_left_out=left_out))
 
 
 def _keys(api: Api, integration: str, transaction_id: str) -> Sequence[str]:

@@ -56,8 +56,13 @@ class Ledger(Protocol):
 class Journal(Protocol):
     """The journal of provider calls."""
 
-    async def calls(self, integration: str, transaction_id: str) -> Sequence[dict[str, Any]]:
-        """Every call that carried the id, tokens and signatures blotted out."""
+    async def calls(
+        self, integration: str, transaction_id: str
+    ) -> tuple[Sequence[dict[str, Any]], int]:
+        """The calls that carried the id, tokens and signatures blotted out, oldest first.
+
+        With how many were left out in the middle, where there are too many.
+        """
         ...
 
 

@@ -133,9 +133,13 @@ ON CONFLICT DO NOTHING
 -- name: calls_of_transaction
 SELECT
     id, received_at, integration, operation, method, path, query, body, status, answer, outcome,
-    player_id, transaction_id, duration_us, remote, key_id, worker, trace_id
-FROM ledger.calls WHERE integration = %s AND transaction_id = %s
-ORDER BY received_at, id LIMIT %s
+    player_id, transaction_id, duration_us, remote, key_id, worker, trace_id, found
+FROM (
+    SELECT *, row_number() OVER (ORDER BY received_at, id) AS place, count(*) OVER () AS found
+    FROM ledger.calls WHERE integration = %(integration)s AND transaction_id = %(transaction_id)s
+) AS numbered
+WHERE place <= %(each_end)s OR place > found - %(each_end)s
+ORDER BY place
 
 -- name: lock_migrations
 SELECT pg_catalog.pg_advisory_lock(8350120260)

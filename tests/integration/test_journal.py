@@ -327,5 +327,25 @@ async def test_calls_are_found_by_the_providers_id_oldest_first(database_url: st
             journal.record(entry("same", received_at=at, status=200 + number))
         journal.record(entry("other"))
         journal.record(entry("same", integration="another"))
-    found = await journal.calls("test", "same")
+    found, left_out = await journal.calls("test", "same")
     assert [call["status"] for call in found] == [200, 201, 202]
+    assert left_out == 0
+
+
+@pytest.mark.parametrize(("calls", "left_out"), [(99, 0), (100, 0), (101, 1), (230, 130)])
+async def test_of_very_many_calls_the_first_and_the_last_are_found(
+    database_url: str, calls: int, left_out: int
+) -> None:
+    """A provider that repeats a call for hours: how it began and where it stands now."""
+    async with running(database_url) as journal:
+        for number in range(calls):
+            journal.record(entry("same", status=number))
+    found = await journal.calls("test", "same")
+    shown = [call["status"] for call in found[0]]
+    middle = range(50, 50 + left_out)
+    assert (shown, found[1]) == ([n for n in range(calls) if n not in middle], left_out)
+
+
+async def test_of_an_id_that_no_call_carried_nothing_is_found(database_url: str) -> None:
+    """Nothing is left out of nothing."""
+    assert await Journal(database_url, Metrics()).calls("test", "unheard of") == ([], 0)

@@ -228,14 +228,18 @@ class MemoryJournal:
     """The call journal with whatever the test put there."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    left_out: int = 0
 
-    async def calls(self, integration: str, transaction_id: str) -> Sequence[dict[str, Any]]:
+    async def calls(
+        self, integration: str, transaction_id: str
+    ) -> tuple[Sequence[dict[str, Any]], int]:
         """The test's calls of that transaction."""
-        return [
+        found = [
             row
             for row in self.rows
             if (row["integration"], row["transaction_id"]) == (integration, transaction_id)
         ]
+        return found, self.left_out
 
 
 class SlotsAdapter:

@@ -134,6 +134,16 @@ async def test_each_movement_shows_the_calls_of_its_operation_and_those_that_boo
     assert calls == [["deposit", "adjustment", "x"], ["bonus", "adjustment", "x"]]
 
 
+@pytest.mark.parametrize("left_out", [0, 130])
+async def test_an_answer_says_how_many_calls_it_leaves_out(left_out):
+    """Who counts the calls in a dispute must know that there were more."""
+    journal = MemoryJournal([call("deposit", "first-p1")], left_out=left_out)
+    async with running(journal=journal) as desk:
+        await desk.player(real="5")
+        answer = await desk.get("/transactions/operator/first-p1")
+    assert answer.json["calls_left_out"] == left_out
+
+
 async def test_a_call_is_shown_as_text_in_utc():
     """Evidence is read by people; bytes that are no text are shown all the same."""
     journal = MemoryJournal([call("deposit", "first-p1")])

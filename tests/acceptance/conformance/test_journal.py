@@ -40,7 +40,7 @@ async def _calls(service, integration: str, transaction_id: str, count: int) -> 
     """The journal is written in the background."""
     async with asyncio.timeout(WRITTEN_S):
         while True:
-            calls = list(await service.journal.calls(integration, transaction_id))
+            calls, _ = await service.journal.calls(integration, transaction_id)
             if len(calls) >= count:
-                return calls
+                return list(calls)
             await asyncio.sleep(0.05)
