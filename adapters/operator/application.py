@@ -100,25 +100,24 @@ async def _problems(request: web.Request, handler: _Endpoint) -> web.StreamRespo
     try:
         return await handler(request)
     except ProblemFound as found:
-        return _answer(request, found.code, found.detail, found.headers)
+        return _answer(request, found)
     except web.HTTPMethodNotAllowed as error:
         allow = {"Allow": ", ".join(sorted(error.allowed_methods))}
-        return _answer(request, "method_not_allowed", "", allow)
+        return _answer(request, ProblemFound("method_not_allowed", "", allow))
     except web.HTTPNotFound:
-        return _answer(request, "not_found", "")
+        return _answer(request, ProblemFound("not_found", ""))
     except (StoreUnavailable, ViewsBehind, OperationalError, TimeoutError) as error:
         _log.warning("operator_read_failed", route=_template(request), error=repr(error))
-        return _answer(request, "unavailable", str(error) if isinstance(error, ViewsBehind) else "")
+        detail = str(error) if isinstance(error, ViewsBehind) else ""
+        return _answer(request, ProblemFound("unavailable", detail))
     except Exception:  # noqa: BLE001 - the outermost edge: logged, and answered as internal
         _log.exception("operator_call_failed", route=_template(request))
-        return _answer(request, "internal", "")
+        return _answer(request, ProblemFound("internal", ""))
 
 
-def _answer(
-    request: web.Request, code: str, detail: str, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    response = problem_response(code, detail, headers)
-    response[_CODE] = code
+def _answer(request: web.Request, found: ProblemFound) -> web.Response:
+    response = problem_response(found)
+    response[_CODE] = found.code
     if not request.content.is_eof():
         response.force_close()
     return response

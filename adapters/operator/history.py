@@ -51,13 +51,16 @@ async def get_wallet(api: Api, call: ApiCall, given: WalletQuery) -> Reply:
 
 
 async def get_transactions(api: Api, call: ApiCall, _: Nothing) -> Reply:
-    """Every movement that bears the id, with the calls that carried it."""
+    """Every movement that bears the id, with the calls that carried it.
+
+    Where nothing was booked, the problem shows them: why a call was refused is evidence too.
+    """
     integration, transaction_id = call.path["integration"], call.path["transaction_id"]
     views = await _movements(api, integration, _keys(api, integration, transaction_id))
-    if not views:
-        raise ProblemFound("not_found", "no movement bears this id")
     rows, left_out = await api.journal.calls(integration, transaction_id)
     calls = [call_view(row) for row in rows]
+    if not views:
+        raise ProblemFound("not_found", "no movement bears this id", calls=calls)
     operations = {view.operation for _, view in views}
     transactions = [
         TransactionView(

@@ -5,7 +5,7 @@ A problem never holds a token, a secret or the path it was asked under.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Final, NoReturn
 
@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
+from adapters.operator.answers import CallView
 from ledger.refusals import Refusal, Refused
 
 TYPE_PREFIX: Final = "urn:wallet-ledger:problem:"
@@ -66,17 +67,28 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     detail: str
     code: Annotated[str, Meta(extra_json_schema={"enum": sorted(PROBLEMS)})]
+    calls: Annotated[
+        list[CallView] | msgspec.UnsetType,
+        Meta(description="Of an id under which nothing was booked: the calls that carried it."),
+    ] = msgspec.UNSET
 
 
 class ProblemFound(Exception):
     """Ends a call with a problem. ``code`` is one of `PROBLEMS`."""
 
-    def __init__(self, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        calls: Sequence[CallView] = (),
+    ) -> None:
         """``detail`` is for people; it never holds a token or a secret."""
         super().__init__(code, detail)
         self.code = code
         self.detail = detail
         self.headers = headers or {}
+        self.calls = calls
 
 
 def malformed(detail: str) -> NoReturn:
@@ -89,31 +101,32 @@ def refused(refusal: Refused) -> ProblemFound:
     return ProblemFound(refusal.refusal.value, refusal.detail)
 
 
-def problem_response(
-    code: str, detail: str, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    """The answer to a call that failed. ``code`` is one of `PROBLEMS`."""
-    status, title = PROBLEMS[code]
-    return _response(status, title, detail, code, headers or {})
+def problem_response(found: ProblemFound) -> web.Response:
+    """The answer to a call that ended with a problem."""
+    status, title = PROBLEMS[found.code]
+    return _response(status, title, found)
 
 
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """The answer with an HTTP status that no route of ours chose, such as a 404 of the server."""
     code = _CODES.get(status, "internal" if status >= 500 else Refusal.MALFORMED_REQUEST.value)
-    return _response(status, PROBLEMS[code][1], detail, code, headers or {})
+    return _response(status, PROBLEMS[code][1], ProblemFound(code, detail, headers))
 
 
-def _response(
-    status: int, title: str, detail: str, code: str, headers: Mapping[str, str]
-) -> web.Response:
+def _response(status: int, title: str, found: ProblemFound) -> web.Response:
     content = Problem(
-        type=TYPE_PREFIX + code, title=title, status=status, detail=detail or title, code=code
+        type=TYPE_PREFIX + found.code,
+        title=title,
+        status=status,
+        detail=found.detail or title,
+        code=found.code,
+        calls=list(found.calls) or msgspec.UNSET,
     )
     response = web.Response(
         status=status,
         body=msgspec.json.encode(content),
         content_type="application/problem+json",
-        headers={"Cache-Control": "no-store", **headers},
+        headers={"Cache-Control": "no-store", **found.headers},
     )
     if status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)

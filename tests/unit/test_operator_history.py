@@ -156,12 +156,22 @@ async def test_a_call_is_shown_as_text_in_utc():
     assert (shown["status"], shown["outcome"], shown["remote"]) == (200, "ok", "192.0.2.1")
 
 
-@pytest.mark.parametrize("path", [f"/transactions/{SLOTS}/t1", "/transactions/other/t1"])
+async def test_calls_that_were_all_refused_are_shown_with_the_news_that_nothing_was_booked():
+    """That nothing was, and why, is what such a dispute is about."""
+    refused = call("win", "t1", SLOTS) | {"outcome": "round_closed", "status": 409}
+    async with running(journal=MemoryJournal([refused])) as desk:
+        answer = await desk.get(f"/transactions/{SLOTS}/t1", role="viewer")
+    assert (answer.status, answer.code) == (404, "not_found")
+    assert [each["outcome"] for each in answer.json["calls"]] == ["round_closed"]
+
+
+@pytest.mark.parametrize("path", [f"/transactions/{SLOTS}/t2", "/transactions/other/t1"])
 async def test_an_id_that_nothing_bears_is_not_found(path):
-    """Calls that were all refused booked nothing."""
+    """Neither a movement nor a call of this integration."""
     async with running(journal=MemoryJournal([call("bet", "t1", SLOTS)])) as desk:
         answer = await desk.get(path)
     assert (answer.status, answer.code) == (404, "not_found")
+    assert "calls" not in answer.json
 
 
 @pytest.mark.parametrize("protocol", PROVIDERS)
