@@ -36,7 +36,8 @@ SignedAmount = Annotated[
     ),
 ]
 Reason = Annotated[
-    str, Meta(min_length=1, max_length=500, description="Why; it is kept on the event.")
+    str,
+    Meta(pattern=r"\S", max_length=500, description="Why, not blank; it is kept on the event."),
 ]
 
 

@@ -21,6 +21,7 @@ from adapters.providers.protocol import RefusedCall
 from adapters.settings import Limits
 
 _WRONG_FIELD = re.compile(r"(?P<what>.*) - at `\$\.?(?P<field>.*)`", re.DOTALL)
+_BLANK = r"Expected `str` matching regex '\\S'"
 _GOT_NUMBER = re.compile(r"Expected `str( \| null)?`, got `(int|float|decimal)`")
 
 
@@ -113,6 +114,8 @@ def _explain(error: str) -> str:
     found = _WRONG_FIELD.fullmatch(error)
     if found is None:
         return error
+    if found["what"] == _BLANK:
+        return f"{found['field']}: expected more than blanks"
     if _GOT_NUMBER.fullmatch(found["what"]):
         return (
             f'{found["field"]}: expected a string (amounts are decimal strings such as "12.50"),'

@@ -10,6 +10,7 @@ import pytest
 
 from adapters.operator.parsing import parse_moment
 from adapters.operator.problems import ProblemFound
+from adapters.operator.routes import ROUTES
 from tests.unit.operator_fakes import MemoryLedger, running
 
 GOOD = {"reference": "r1", "amount": "12.50", "currency": "EUR"}
@@ -36,7 +37,8 @@ GOOD = {"reference": "r1", "amount": "12.50", "currency": "EUR"}
         (GOOD | {"hold": True}, "Object contains unknown field `hold`"),
         (GOOD | {"currency": "XYZ"}, "currency: XYZ is not known"),
         (GOOD | {"currency": "eur"}, "currency: eur is not known"),
-        (GOOD | {"reason": ""}, "reason: "),
+        (GOOD | {"reason": ""}, "reason: expected more than blanks"),
+        (GOOD | {"reason": "w" * 501}, "reason: Expected `str` of length <= 500"),
         (GOOD | {"amount": 12}, 'amount: expected a string (amounts are decimal strings such as "'),
         (GOOD | {"amount": 12.5}, "amount: expected a string"),
         (GOOD | {"amount": True}, "amount: "),
@@ -63,6 +65,24 @@ async def test_a_bad_body_is_refused_and_the_field_is_named(body, detail):
         answer = await desk.post("/players/p1/deposits", body)
     assert (answer.status, answer.code) == (400, "malformed_request")
     assert answer.json["detail"].startswith(detail), answer.json["detail"]
+    assert not ledger.commands
+
+
+TAKES_REASON = [route for route in ROUTES if "reason" in route.takes.__struct_fields__]
+
+
+@pytest.mark.parametrize("route", TAKES_REASON, ids=lambda route: route.name)
+@pytest.mark.parametrize("reason", ["   ", "\t\n", "\u00a0\u2003"])
+async def test_a_blank_reason_is_refused_by_every_call_that_takes_one(route, reason):
+    """It would pass for an explanation in an audit; where none is required it is left out."""
+    ledger = MemoryLedger()
+    body = GOOD | {"enabled": True, "reason": reason}
+    taken = {name: body[name] for name in route.takes.__struct_fields__ if name in body}
+    path = route.path.format(player_id="p1", reference="r1", integration="slots", game="g1")
+    async with running(ledger) as desk:
+        answer = await desk.call(route.method, path, taken)
+    assert (answer.status, answer.code) == (400, "malformed_request")
+    assert answer.json["detail"] == "reason: expected more than blanks"
     assert not ledger.commands
 
 
