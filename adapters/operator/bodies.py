@@ -130,5 +130,8 @@ class WalletQuery(Body, frozen=True, kw_only=True):
 
     at: Annotated[
         str | None,
-        Meta(description="ISO 8601; UTC without an offset.", examples=["2030-01-31T12:00:00Z"]),
+        Meta(
+            description="ISO 8601; UTC without an offset. More than a minute ahead is refused.",
+            examples=["2030-01-31T12:00:00Z"],
+        ),
     ] = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from adapters.operator import movements
 from adapters.operator.answers import (
@@ -19,9 +20,12 @@ from adapters.operator.auth import utc_now
 from adapters.operator.bodies import EventsQuery, WalletQuery
 from adapters.operator.events import EventView, event_view
 from adapters.operator.parsing import parse_moment
-from adapters.operator.problems import ProblemFound
+from adapters.operator.problems import ProblemFound, malformed
 from adapters.operator.route import Api, ApiCall, Nothing, Reply, Route
 from ledger.commands import OPERATOR
+
+SKEW_MAX: Final = timedelta(minutes=1)
+"""How far ahead of ours the clock of a caller may be."""
 
 
 async def get_events(api: Api, call: ApiCall, given: EventsQuery) -> Reply:
@@ -37,12 +41,18 @@ async def get_events(api: Api, call: ApiCall, given: EventsQuery) -> Reply:
 
 
 async def get_wallet(api: Api, call: ApiCall, given: WalletQuery) -> Reply:
-    """The player's wallets as they stood at a moment; now, where none is named."""
+    """The player's wallets as they stood at a moment; now, where none is named.
+
+    A moment that lies ahead by no more than clocks differ is now.
+    """
     player_id = call.path["player_id"]
-    if given.at is None:
-        at, player = utc_now(), await api.player(player_id)
+    now = utc_now()
+    at = now if given.at is None else parse_moment("at", given.at)
+    if at > now + SKEW_MAX:
+        malformed("at: lies in the future")
+    if at >= now:
+        at, player = now, await api.player(player_id)
     else:
-        at = parse_moment("at", given.at)
         player = await api.ledger.player_at(player_id, at)
         if not player.version:
             await api.player(player_id)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from adapters.operator import history
 from adapters.providers.registry import PROVIDERS
 from ledger.commands import Policy, RefundBet
 from tests.unit.operator_fakes import SLOTS, MemoryJournal, MemoryLedger, running
@@ -69,19 +70,40 @@ async def test_events_come_page_by_page_until_next_is_null():
     ]
 
 
+@pytest.fixture
+def noon(monkeypatch):
+    """The clock stands at the first of February 2030, noon."""
+    monkeypatch.setattr(history, "utc_now", lambda: datetime(2030, 2, 1, 12, tzinfo=UTC))
+
+
+@pytest.mark.usefixtures("noon")
 async def test_the_wallet_is_shown_as_it_stood_then():
     """A dispute is about a moment."""
     async with running() as desk:
         await desk.player(real="1", bonus="2")
         before = await desk.get("/players/p1/wallet?at=2030-01-31T11:00:00Z")
         at_deposit = await desk.get("/players/p1/wallet?at=2030-01-31T13:00:02%2B01:00")
-        later = await desk.get("/players/p1/wallet?at=2031-01-01")
+        later = await desk.get("/players/p1/wallet?at=2030-02-01")
         now = await desk.get("/players/p1/wallet", role="viewer")
     assert before.json == {"at": "2030-01-31T11:00:00Z", "version": 0, "wallets": []}
     assert (at_deposit.json["at"], at_deposit.json["version"]) == ("2030-01-31T12:00:02Z", 3)
     assert at_deposit.json["wallets"][0]["total"] == "1.00"
     assert later.json["wallets"][0]["total"] == "3.00"
     assert now.json["wallets"] == later.json["wallets"]
+
+
+@pytest.mark.usefixtures("noon")
+async def test_the_wallet_of_a_moment_to_come_is_nobodys_to_tell():
+    """Today's balance shown under a later date is a claim; a caller's clock may be a bit fast."""
+    async with running() as desk:
+        await desk.player(real="1")
+        ahead = await desk.get("/players/p1/wallet?at=2030-02-01T12:00:59Z")
+        future = await desk.get("/players/p1/wallet?at=2030-02-01T12:01:01Z")
+        year = await desk.get("/players/p1/wallet?at=2031-01-01")
+    assert (ahead.status, ahead.json["at"]) == (200, "2030-02-01T12:00:00Z")
+    assert ahead.json["wallets"][0]["total"] == "1.00"
+    assert (future.status, future.code) == (year.status, year.code) == (400, "malformed_request")
+    assert future.json["detail"] == "at: lies in the future"
 
 
 async def test_the_operators_movements_are_found_by_their_reference():

@@ -55,7 +55,7 @@ async def test_a_further_currency_is_a_further_wallet():
         ("GET", "/players/nobody/limits"),
         ("GET", "/players/nobody/events"),
         ("GET", "/players/nobody/wallet"),
-        ("GET", "/players/nobody/wallet?at=2030-01-01"),
+        ("GET", "/players/nobody/wallet?at=2020-01-01"),
         ("POST", "/players/nobody/block"),
         ("POST", "/players/nobody/unblock"),
         ("POST", "/players/nobody/reality-checks"),
