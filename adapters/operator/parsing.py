@@ -7,12 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from msgspec.inspect import (
+    DateType,
+    Field,
+    IntType,
+    LiteralType,
+    Metadata,
+    StructType,
+    Type,
+    UnionType,
+    type_info,
+)
 
 from adapters.operator.problems import malformed
 from adapters.operator.route import Given, Route
@@ -65,7 +76,7 @@ def convert(values: dict[str, Any], kind: type[Given], *, strict: bool) -> Given
     try:
         return msgspec.convert(values, kind, strict=strict)
     except msgspec.ValidationError as error:
-        malformed(_explain(str(error)))
+        malformed(_explain(str(error), kind))
 
 
 def parse_moment(name: str, text: str) -> datetime:
@@ -109,16 +120,51 @@ def _check_text(name: str, text: str) -> None:
         malformed(f"{name}: holds NUL")
 
 
-def _explain(error: str) -> str:
-    """The parser's message with the field in front."""
+def _explain(error: str, kind: type[msgspec.Struct]) -> str:
+    """The parser's message with the field in front, and in words where the type has them."""
     found = _WRONG_FIELD.fullmatch(error)
     if found is None:
         return error
-    if found["what"] == _BLANK:
-        return f"{found['field']}: expected more than blanks"
-    if _GOT_NUMBER.fullmatch(found["what"]):
-        return (
-            f'{found["field"]}: expected a string (amounts are decimal strings such as "12.50"),'
-            " got a number"
-        )
-    return f"{found['field']}: {found['what']}"
+    field = found["field"]
+    return f"{field}: {_expected(kind, field) or _in_words(found['what'])}"
+
+
+def _expected(kind: type[msgspec.Struct], name: str) -> str | None:
+    """What the field takes: one of some words, a whole number or a date; None: something else."""
+    (declared,) = [field.type for field in _fields(kind) if field.encode_name == name]
+    for each in _alternatives(declared):
+        match each:
+            case LiteralType(values=words):
+                return f"expected one of {', '.join(map(str, words))}"
+            case IntType(ge=least, le=most):
+                return f"expected a whole number from {least} to {most}"
+            case DateType():
+                return "expected a date such as 2030-01-31"
+            case _:
+                pass
+    return None
+
+
+def _fields(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
+    declared = type_info(kind)
+    assert isinstance(declared, StructType)
+    return declared.fields
+
+
+def _alternatives(declared: Type) -> Iterator[Type]:
+    """The types behind a declaration, without what only describes them."""
+    if isinstance(declared, Metadata):
+        yield from _alternatives(declared.type)
+    elif isinstance(declared, UnionType):
+        for each in declared.types:
+            yield from _alternatives(each)
+    else:
+        yield declared
+
+
+def _in_words(what: str) -> str:
+    if what == _BLANK:
+        return "expected more than blanks"
+    if _GOT_NUMBER.fullmatch(what):
+        return 'expected a string (amounts are decimal strings such as "12.50"), got a number'
+    return what

@@ -136,7 +136,7 @@ async def test_gpas_gets_its_own_report_with_exactly_its_fields(url):
     [
         ("date_from=2024-01-01&date_to=2024-01-02", None, 401, "a valid bearer token"),
         ("date_from=2024-01-01", "viewer", 400, "Object missing required field `date_to`"),
-        ("date_from=2024-01-32&date_to=2024-02-01", "viewer", 400, "date_from: Invalid"),
+        ("date_from=2024-01-32&date_to=2024-02-01", "viewer", 400, "date_from: expected"),
         ("date_from=2024-01-02&date_to=2024-01-01", "viewer", 400, "date_from, date_to: the"),
         ("date_from=2024-01-01&date_to=2024-01-02&x=1", "viewer", 400, "Object contains unknown"),
     ],

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
+import msgspec
 import pytest
 
-from adapters.operator.parsing import parse_moment
+from adapters.operator.gpas_report import GPAS_REPORT
+from adapters.operator.parsing import convert, parse_moment
 from adapters.operator.problems import ProblemFound
 from adapters.operator.routes import ROUTES
 from tests.unit.operator_fakes import MemoryLedger, running
@@ -143,6 +147,41 @@ async def test_a_bad_path_or_query_is_refused_and_the_field_is_named(path, detai
         answer = await desk.get(path)
     assert (answer.status, answer.code) == (400, "malformed_request")
     assert answer.json["detail"].startswith(detail), answer.json["detail"]
+
+
+PARAMETERS = [
+    (route.takes, field.encode_name)
+    for route in (*ROUTES, GPAS_REPORT)
+    if route.method == "GET"
+    for field in msgspec.structs.fields(route.takes)
+]
+
+
+def said_of(given: dict[str, Any], query: type[msgspec.Struct]) -> str | None:
+    """What a call with these parameters is refused for; None: they are taken."""
+    try:
+        convert(given, query, strict=False)
+    except ProblemFound as found:
+        return found.detail
+    return None
+
+
+@pytest.mark.parametrize(("query", "name"), PARAMETERS)
+def test_a_bad_parameter_is_explained_in_words_whichever_it_is(query, name):
+    """Whoever reads the answer knows neither the parser nor the types of its language."""
+    values = {"date_from": "2030-01-01", "date_to": "2030-01-01"} | {name: "1.5"}
+    given = {each: values[each] for each in values if each in query.__struct_encode_fields__}
+    detail = said_of(given, query)
+    assert detail is None or re.fullmatch(rf"{name}: expected (one of [a-z, ]+|a [^`]+)", detail)
+
+
+async def test_a_word_that_a_body_does_not_know_is_answered_with_those_it_does():
+    """As in a query."""
+    async with running() as desk:
+        body = {"loss_limit": "5", "period": "year"}
+        answer = await desk.put("/players/p1/limits", body)
+    assert (answer.status, answer.code) == (400, "malformed_request")
+    assert answer.json["detail"] == "period: expected one of day, month, week"
 
 
 async def test_ids_in_a_path_may_hold_any_character():
