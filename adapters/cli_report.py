@@ -70,7 +70,13 @@ async def _make(
     settings: Settings, url: str, name: str, period: Period, filters: Filters
 ) -> Report:
     partitions = settings.database.partitions
-    reports = Reports(url, partitions, settings.currencies, settings.reports.large_wins)
+    reports = Reports(
+        url,
+        partitions,
+        settings.currencies,
+        large_wins=settings.reports.large_wins,
+        integrations=tuple(settings.integrations),
+    )
     reports.check(name, period, filters)
     await check(url, partitions)
     await check_scales(url, settings.currencies.scales)

@@ -32,6 +32,21 @@ ROUND_EXPIRED: Final = "round_expired"
 ROUND_CLOSED_BY_STAFF: Final = "round_closed_by_staff"
 """A member of staff closed a round."""
 
+KINDS: Final = (
+    "late_win",
+    "round_mismatch",
+    "amount_mismatch",
+    "reversal_shortfall",
+    "unbound_win",
+    "amount_parts_mismatch",
+    TOMBSTONE,
+    REPEATED_REFUND,
+    REPEATED_REVERSAL,
+    ROUND_EXPIRED,
+    ROUND_CLOSED_BY_STAFF,
+)
+"""Every kind that the rules, the providers' modules and this view know."""
+
 
 class Exceptions:
     """One row an event and kind. Kinds on the event itself are taken as they are."""

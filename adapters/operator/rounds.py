@@ -14,6 +14,7 @@ from adapters.operator.bodies import Body, Identifier
 from adapters.operator.problems import ProblemFound, malformed
 from adapters.operator.route import Api, ApiCall, Nothing, Reply, Route
 from ledger.money import to_decimal_string
+from projections.reports.errors import BadRequest, UnknownPlayer
 from projections.reports.rounds import FIRST, RoundFilters, RoundKey, RoundRow
 
 ROUNDS_PAGE_MAX: Final = 1_000
@@ -82,7 +83,12 @@ async def list_rounds(api: Api, _call: ApiCall, given: RoundsQuery) -> Reply:
         opened_before=_opened_before(given.older_than_h),
     )
     after = FIRST if given.after is None else _read_place(given.after)
-    found = await api.views.rounds(filters, after, given.limit + 1)
+    try:
+        found = await api.views.rounds(filters, after, given.limit + 1)
+    except UnknownPlayer as error:
+        raise ProblemFound("unknown_player", str(error)) from error
+    except BadRequest as error:
+        malformed(str(error))
     page = found[: given.limit]
     following = _write_place(page[-1].key) if len(found) > given.limit else None
     return Reply(200, RoundsPage(rounds=[_view(api, row) for row in page], next=following))
@@ -91,7 +97,10 @@ async def list_rounds(api: Api, _call: ApiCall, given: RoundsQuery) -> Reply:
 async def get_round(api: Api, call: ApiCall, _: Nothing) -> Reply:
     """The rounds of that provider's id, one a player."""
     filters = RoundFilters(integration=call.path["integration"], round_id=call.path["round_id"])
-    found = await api.views.rounds(filters, FIRST, ROUNDS_PAGE_MAX)
+    try:
+        found = await api.views.rounds(filters, FIRST, ROUNDS_PAGE_MAX)
+    except BadRequest as error:
+        raise ProblemFound("not_found", "no such integration") from error
     if not found:
         raise ProblemFound("not_found", "no such round")
     return Reply(200, RoundsFound(rounds=[_view(api, row) for row in found]))
@@ -138,6 +147,7 @@ ROUTES: tuple[Route[Any], ...] = (
         takes=RoundsQuery,
         answers={200: RoundsPage},
         handler=list_rounds,
+        problems=("unknown_player",),
     ),
     Route(
         method="GET",

@@ -31,7 +31,8 @@ class DatabaseViews:
 
     def __init__(self, url: str, settings: Settings) -> None:
         partitions = settings.database.partitions
-        self._rounds = Rounds(url, partitions)
+        integrations = tuple(settings.integrations)
+        self._rounds = Rounds(url, partitions, integrations)
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="reports")
         self._reports = Reports(
             url,
@@ -39,6 +40,7 @@ class DatabaseViews:
             settings.currencies,
             large_wins=settings.reports.large_wins,
             rows_max=ROWS_MAX,
+            integrations=integrations,
         )
 
     async def report(self, name: str, period: Period, filters: Filters) -> Report:

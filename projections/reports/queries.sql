@@ -67,6 +67,12 @@ WHERE (%(begins)s::timestamptz IS NULL OR recorded_at >= %(begins)s) AND recorde
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)
 ORDER BY recorded_at, notification_id, kind LIMIT %(most)s
 
+-- name: has_kind
+SELECT EXISTS (SELECT FROM {schema}.exceptions WHERE kind = %s)
+
+-- name: has_integration
+SELECT EXISTS (SELECT FROM {schema}.transactions WHERE integration = %s)
+
 -- name: large_wins
 SELECT postings.recorded_at, events.originator_id, events.originator_version, events.topic,
     events.state

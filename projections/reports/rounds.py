@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from projections.reports.asked import Filters
+from projections.reports.known import check_names
 from projections.reports.source import open_snapshot
 
 RoundKey: TypeAlias = tuple[str, str, str]
@@ -60,20 +62,25 @@ class RoundFilters(msgspec.Struct, frozen=True, kw_only=True):
 class Rounds:
     """Rounds over all partitions of one database."""
 
-    def __init__(self, url: str, partitions: int) -> None:
+    def __init__(self, url: str, partitions: int, integrations: Collection[str] = ()) -> None:
+        """``integrations`` are those that are configured."""
         self._url = url
         self._partitions = partitions
+        self._integrations = integrations
 
     async def page(self, filters: RoundFilters, after: RoundKey, limit: int) -> Sequence[RoundRow]:
         """The next rounds behind ``after``, ``limit`` at most.
 
-        Raises `projections.reports.errors.ViewsBehind` and `psycopg.Error`.
+        Raises `projections.reports.errors.ReportError` and `psycopg.Error`.
         """
         found: list[RoundRow] = []
         for partition in range(self._partitions):
             async with open_snapshot(self._url, partition, _VIEWS) as snapshot:
                 rows = await snapshot.rows("rounds", _parameters(filters, after, limit))
             found += [RoundRow(*row) for row in rows]
+        if not found:
+            named = Filters(player_id=filters.player_id, integration=filters.integration)
+            await check_names(self._url, self._partitions, named, self._integrations)
         return sorted(found, key=lambda row: row.key)[:limit]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -13,6 +13,7 @@ from ledger.money import UNITS_MAX
 from projections.reports.asked import Asked, Filters
 from projections.reports.errors import BadRequest
 from projections.reports.kind import ReportKind
+from projections.reports.known import check_names
 from projections.reports.period import Period
 from projections.reports.registry import REPORTS
 from projections.reports.report import Report
@@ -30,11 +31,14 @@ class Reports:
         url: str,
         partitions: int,
         currencies: Currencies,
+        *,
         large_wins: Mapping[str, int] | None = None,
         rows_max: int | None = None,
+        integrations: Collection[str] = (),
     ) -> None:
         """``large_wins``: thresholds in ledger units by currency, instead of `LARGE_WIN`.
 
+        ``integrations`` are those that are configured: they are known before anything is booked.
         A report of more than ``rows_max`` rows is refused.
         """
         self._url = url
@@ -42,6 +46,7 @@ class Reports:
         self._currencies = currencies
         self._large_wins = default_large_wins(currencies) | dict(large_wins or {})
         self._rows_max = rows_max
+        self._integrations = integrations
 
     def check(self, name: str, period: Period, filters: Filters) -> None:
         """Raises `BadRequest` where such a report makes no sense."""
@@ -57,6 +62,8 @@ class Reports:
         _check(kind, asked)
         parts = [await self._read(kind, asked, place) for place in range(self._partitions)]
         table, totals = kind.build(asked, parts)
+        if table.is_idle:
+            await check_names(self._url, self._partitions, filters, self._integrations)
         return Report(
             name=kind.name,
             title=kind.title,

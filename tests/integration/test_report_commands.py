@@ -118,6 +118,9 @@ def test_every_filter_of_the_command_reaches_the_report(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["totals", "--integration", "slot"], "integration: 'slot' is none of operator"),
+        (["exceptions", "--kind", "late_wins"], "kind: 'late_wins' is none of late_win, "),
+        (["open-rounds", "--player-id", "anne"], "there is no player anne"),
         (["profits"], "Invalid value for"),
         (["totals", "--from", "2024-02-30"], "from: '2024-02-30' is neither a date"),
         (["totals", "--tz", "Mars/Olympus"], "tz: 'Mars/Olympus' is no time zone"),

@@ -12,7 +12,7 @@ import pytest
 
 from ledger.currencies import Currencies
 from ledger.store import Store
-from projections.reports import source
+from projections.reports import known, source
 from projections.reports.asked import Filters
 from projections.reports.errors import BadRequest, UnknownPlayer, ViewsBehind
 from projections.reports.formats import render
@@ -406,6 +406,54 @@ async def test_a_statement_of_nobody_is_no_empty_statement(url):
     """A mistyped id must not look like a player without money."""
     with pytest.raises(UnknownPlayer):
         await make(url, "player-statement", player_id="anne")
+
+
+@pytest.mark.parametrize(
+    ("name", "filters", "error", "message"),
+    [
+        ("totals", {"integration": "slot"}, BadRequest, "integration: 'slot' is none of dice, ope"),
+        ("open-rounds", {"integration": "slot"}, BadRequest, "nothing was booked under it"),
+        ("exceptions", {"kind": "late_wins"}, BadRequest, "kind: 'late_wins' is none of late_win,"),
+        ("exceptions", {"player_id": "anne"}, UnknownPlayer, "there is no player anne"),
+        ("large-wins", {"player_id": ""}, UnknownPlayer, "there is no player"),
+    ],
+)
+async def test_a_name_that_nothing_bears_is_no_fact_about_it(url, name, filters, error, message):
+    """A typing error that is answered with "no activity" is believed."""
+    reports = Reports(url, 1, Currencies(), integrations=("dice",))
+    with pytest.raises(error, match=message):
+        await reports.make(name, read_period(None, None, "UTC"), Filters(**filters))
+
+
+@pytest.mark.parametrize(
+    ("name", "filters"),
+    [
+        ("totals", {"integration": "dice"}),
+        ("totals", {"integration": "tables"}),
+        ("totals", {"integration": "operator"}),
+        ("exceptions", {"kind": "late_win"}),
+        ("exceptions", {"kind": "reversal_shortfall", "player_id": "chi"}),
+    ],
+)
+async def test_a_name_that_exists_and_did_nothing_is_no_activity(url, name, filters, monkeypatch):
+    """Configured, or booked under once: whoever left the configuration is asked about for years."""
+    monkeypatch.setattr(known, "KINDS", ("late_win",))
+    reports = Reports(url, 1, Currencies(), integrations=("dice",))
+    report = await reports.make(
+        name, read_period("2024-01-30", "2024-01-30", "UTC"), Filters(**filters)
+    )
+    assert report.table.is_idle
+
+
+async def test_rounds_of_nobody_are_no_empty_page(url):
+    """As in the reports; the last page of somebody's is empty all the same."""
+    rounds = Rounds(url, 1, ("dice",))
+    with pytest.raises(UnknownPlayer, match="there is no player anne"):
+        await rounds.page(RoundFilters(player_id="anne"), FIRST, 100)
+    with pytest.raises(BadRequest, match="integration: 'slot' is none of dice, operator"):
+        await rounds.page(RoundFilters(integration="slot"), FIRST, 100)
+    assert not await rounds.page(RoundFilters(integration="dice"), FIRST, 100)
+    assert not await rounds.page(RoundFilters(player_id="anna"), ("z", "", ""), 100)
 
 
 async def test_more_rows_than_allowed_are_refused_with_a_way_out(url):

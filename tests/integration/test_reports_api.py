@@ -178,6 +178,26 @@ async def test_what_was_just_booked_is_in_the_next_report(url):
         assert (nobody.status, nobody.code) == (404, "unknown_player")
 
 
+async def test_a_filter_with_a_typing_error_is_told_by_every_call(url):
+    """That a player, a provider or a kind did nothing is believed, though there is none such."""
+    async with projected(url) as service:
+        await funded(service, "p1")
+        for path in ("/reports/open-rounds?player_id=p9", "/rounds?player_id=p9"):
+            answer = await service.get(path)
+            assert (answer.status, answer.code) == (404, "unknown_player")
+        for path in ("/reports/totals?integration=slot", "/rounds?integration=slot"):
+            answer = await service.get(path)
+            assert (answer.status, answer.code) == (400, "malformed_request")
+            assert answer.json["detail"].startswith("integration: 'slot' is none of slots, ")
+        kind = await service.get("/reports/exceptions?kind=late_wins")
+        assert (kind.status, kind.code) == (400, "malformed_request")
+        for path in ("/rounds/slot/r1", "/rounds/slots/r1"):
+            answer = await service.get(path)
+            assert (answer.status, answer.code) == (404, "not_found")
+        for path in ("/reports/totals?integration=slots", "/rounds?player_id=p1"):
+            assert (await service.get(path)).status == 200
+
+
 async def test_rounds_as_they_open_and_close(url):
     """Support asks for a round by the provider's id; two players may share it."""
     async with projected(url) as service:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -20,8 +22,10 @@ from adapters.providers.registry import PROVIDERS
 from adapters.settings import Database, IntegrationSettings, Limits, Server
 from adapters.settings_file import KEYS, load
 from adapters.settings_integrations import COMMON_KEYS, PROTOCOL_KEYS
+from ledger import bets
 from ledger.commands import Policy
 from ledger.refusals import Refusal
+from projections.exceptions import KINDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -242,6 +246,29 @@ def test_every_field_of_a_calls_log_line_is_documented():
     ]
     fields = {key.value for key in line.keys if isinstance(key, ast.Constant)}
     assert set(first_names("Log lines")) == fields | {"time", "level", "detail"}
+
+
+def test_every_kind_of_exception_is_documented():
+    """The report is asked for one by its name."""
+    (line,) = re.findall(r"The kinds of exceptions: (.*?)\.", section("The reports"), re.DOTALL)
+    assert tuple(names(line)) == KINDS
+
+
+def noted(module: str) -> set[str]:
+    """The kinds of exceptions that a module notes on its events: texts, or constants of its own."""
+    source = sys.modules[module]
+    lines = [line for line in inspect.getsource(source).splitlines() if "exceptions" in line]
+    texts = {word for line in lines for word in re.findall(r'"(\w+)"(?![]:])', line)}
+    constants = {word for line in lines for word in re.findall(r"\(([A-Z_]+),\)", line)}
+    return texts | {getattr(source, name) for name in constants}
+
+
+def test_every_kind_of_exception_that_is_noted_is_one_that_can_be_asked_for():
+    """The report refuses a kind that it does not know."""
+    modules = [bets.__name__, *(provider.__module__ for provider in PROVIDERS.values())]
+    found = {kind for module in modules for kind in noted(module)}
+    assert {"late_win", "amount_mismatch", gpas.UNBOUND_WIN} < found
+    assert found < set(KINDS)
 
 
 def test_every_make_target_that_is_named_exists():
