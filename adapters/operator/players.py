@@ -38,7 +38,7 @@ async def get_player(api: Api, call: ApiCall, _: Nothing) -> Reply:
 
 
 async def block_player(api: Api, call: ApiCall, given: ReasonBody) -> Reply:
-    """Refuse the player's bets."""
+    """Refuse the player's bets. One who is blocked stays so: no event, and no second reason."""
     return await _tell(api, call, given, BlockPlayer)
 
 
@@ -139,7 +139,7 @@ ROUTES: tuple[Route[Any], ...] = (
         method="POST",
         path="/players/{player_id}/block",
         role="operator",
-        summary="Refuse the player's bets",
+        summary="Refuse the player's bets; one who is blocked stays so, and nothing is recorded",
         takes=ReasonBody,
         answers={200: PlayerView},
         handler=block_player,
@@ -149,7 +149,7 @@ ROUTES: tuple[Route[Any], ...] = (
         method="POST",
         path="/players/{player_id}/unblock",
         role="operator",
-        summary="Accept the player's bets again",
+        summary="Accept the player's bets again; of one who is not blocked nothing is recorded",
         takes=ReasonBody,
         answers={200: PlayerView},
         handler=unblock_player,

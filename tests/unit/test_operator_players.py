@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.operator.routes import ROUTES
 from ledger.commands import SetGame, SetLimits
 from ledger.player import Limits
 from ledger.refusals import Refusal
@@ -86,6 +87,20 @@ async def test_staff_and_reason_go_on_the_event():
         ("player_unblocked.v1", "operator-1", None),
         ("reality_check_acknowledged.v1", "admin-1", None),
     ]
+
+
+async def test_a_player_who_is_blocked_stays_so_and_nothing_is_recorded():
+    """The first reason is the one that holds; the document says so to whoever sends a second."""
+    ledger = MemoryLedger()
+    async with running(ledger) as desk:
+        await desk.player()
+        first = await desk.post("/players/p1/block", {"reason": "self-exclusion"})
+        again = await desk.post("/players/p1/block", {"reason": "fraud"})
+    assert (again.status, again.text) == (200, first.text)
+    assert ledger.history["p1"][-1][1].reason == "self-exclusion"
+    summaries = {route.name: route.summary for route in ROUTES}
+    assert "nothing is recorded" in summaries["block_player"]
+    assert "nothing is recorded" in summaries["unblock_player"]
 
 
 async def test_limits_are_set_shown_and_removed():
