@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 import tomllib
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 import click
@@ -278,6 +279,17 @@ def test_every_make_target_that_is_named_exists():
     named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE))
     assert {"run", "test"} <= named
     assert named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_row_of_a_table_stands_in_one(page):
+    """Behind a blank line a row is no row any more, but text full of bars."""
+    lines = _FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
+    for is_table, block in groupby(lines, key=lambda line: line.startswith("|")):
+        if is_table:
+            head, rule = islice(chain(block, [""]), 2)
+            assert re.fullmatch(r"\|( *:?-+:? *\|)+", rule), head
+            assert rule.count("|") == head.count("|"), head
 
 
 def anchors(page: Path) -> set[str]:
