@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from adapters.command_line import DONE, INTERRUPTED, PROGRAM, WRONG, CommandError, complain
 from adapters.telemetry import configure_console
@@ -56,9 +57,15 @@ def group() -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; every error has become one line."""
+    """Run one command and return its exit code; every error has become one line.
+
+    Where no command is named, the usage is shown.
+    """
     try:
         code = group.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+    except NoArgsIsHelpError as usage:
+        usage.show()
+        return WRONG
     except click.ClickException as error:
         complain(error.format_message())
         return WRONG
