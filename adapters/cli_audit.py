@@ -14,7 +14,8 @@ from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option
 from adapters.database import database_in_use, one_line_errors
 from adapters.settings import Settings
 from ledger.codec import UnreadableEvent
-from ledger.schema import check
+from ledger.currencies import Currencies
+from ledger.schema import check, check_scales
 from projections.audit import Finding, audit
 from projections.rebuild import RebuildBusy, compare
 from projections.registry import VIEW_NAMES
@@ -38,10 +39,9 @@ def views(*, settings: Settings, quick: bool) -> int:
     Balances and rounds of every player, totals, and the journal are folded by other code than that
     of the views. Then every row is compared with a view made anew. Exits with 1 at any difference.
     """
-    partitions = settings.database.partitions
     with one_line_errors(), database_in_use(settings.database) as addresses:
         try:
-            findings = asyncio.run(_audit(addresses.url, partitions, quick=quick))
+            findings = asyncio.run(_audit(settings, addresses.url, quick=quick))
         except (ViewsBehind, RebuildBusy) as error:
             raise CommandError(str(error)) from error
         except (UnreadableEvent, BrokenView) as error:
@@ -50,25 +50,27 @@ def views(*, settings: Settings, quick: bool) -> int:
     return _tell(findings)
 
 
-async def _audit(url: str, partitions: int, *, quick: bool) -> list[Finding]:
+async def _audit(settings: Settings, url: str, *, quick: bool) -> list[Finding]:
+    partitions, currencies = settings.database.partitions, settings.currencies
     await check(url, partitions)
+    await check_scales(url, currencies.scales)
     await catch_up(url, range(partitions))
     findings: list[Finding] = []
     with Progress(console=Console(stderr=True)) as bars:
         for partition in range(partitions):
-            findings += await _fold(url, partition, bars)
+            findings += await _fold(url, partition, currencies, bars)
             for name in () if quick else VIEW_NAMES:
                 findings += await _compare(url, partition, name, bars)
     return findings
 
 
-async def _fold(url: str, partition: int, bars: Progress) -> list[Finding]:
+async def _fold(url: str, partition: int, currencies: Currencies, bars: Progress) -> list[Finding]:
     bar = bars.add_task(f"events of partition {partition}", total=None)
 
     def show(done: int, total: int) -> None:
         bars.update(bar, completed=done, total=total)
 
-    return await audit(url, partition, show)
+    return await audit(url, partition, currencies, show)
 
 
 async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[Finding]:

@@ -6,20 +6,22 @@ sums; the journal must balance and agree with both. Nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
 from ledger.codec import PLAYER_STREAM, open_state
+from ledger.currencies import Currencies
 from ledger.events import BetPlaced, BetRefunded, Event, GameMovement, WinCredited, WinReversed
 from ledger.player import Player, PlayerEvent, evolve
 from projections.journal import PLAYER_BONUS, PLAYER_HELD, PLAYER_REAL, provider_account
 from projections.registry import VIEW_NAMES
 from projections.reports.period import hour_begin
+from projections.reports.report import Column, amount, columns
 from projections.reports.source import Snapshot, open_snapshot
-from projections.reports.totals import ggr, sums_of
+from projections.reports.totals import SUMS, ggr, sums_of
 from projections.reports.trial_balance import accounts
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -39,14 +41,18 @@ class Finding(msgspec.Struct, frozen=True):
     what: str
 
 
-async def audit(url: str, partition: int, progress: Progress) -> list[Finding]:
+async def audit(
+    url: str, partition: int, currencies: Currencies, progress: Progress
+) -> list[Finding]:
     """Everything in the views that does not agree with the events; empty: all is well.
+
+    Amounts are told in main units of ``currencies``.
 
     Raises `projections.reports.errors.ViewsBehind`, `ledger.codec.UnreadableEvent` and
     `psycopg.Error`.
     """
     async with open_snapshot(url, partition, VIEW_NAMES) as snapshot:
-        work = _Audit(snapshot, progress)
+        work = _Audit(snapshot, currencies, progress)
         await work.fold()
         await work.check_totals()
         await work.check_journal()
@@ -69,22 +75,39 @@ class _Fold:
         key = (event.integration, round_id)
         if key not in self.rounds and not event.opens_round:
             return  # a tombstone names a round that never was
-        sums = self.rounds.setdefault(key, [event.currency, True, *([0] * 8)])
-        sums[1] = sums[1] and not event.closes_round
+        sums = self.rounds.setdefault(key, [event.currency, "open", *([0] * 8)])
+        if event.closes_round:
+            sums[1] = "closed"
         if isinstance(event, _GAME):
             totals = sums_of(event)
             for at, name in enumerate(_ROUND_SUMS, 2):
                 sums[at] += totals[name]
 
 
+_BALANCE: Final = columns(real="amount", bonus="amount", held="amount")
+_ACCOUNT: Final = columns(balance="amount")
+_ROUND: Final = columns(
+    currency="text",
+    status="text",
+    bet_count="count",
+    stakes="amount",
+    refund_count="count",
+    refunds="amount",
+    win_count="count",
+    wins="amount",
+    reversal_count="count",
+    reversals="amount",
+)
+
 _ROUND_SUMS: Final = (0, 1, 3, 4, 5, 6, 8, 9)
 """Where a round's counts and amounts stand among those of `sums_of`."""
 
 
 class _Audit:
-    def __init__(self, snapshot: Snapshot, progress: Progress) -> None:
+    def __init__(self, snapshot: Snapshot, currencies: Currencies, progress: Progress) -> None:
         self.findings: list[Finding] = []
         self._snapshot = snapshot
+        self._currencies = currencies
         self._progress = progress
         self._totals: dict[tuple[datetime, str, str, str], list[int]] = {}
         self._owed: dict[tuple[str, str], int] = {}
@@ -115,12 +138,14 @@ class _Audit:
         """The view of totals has the sums over the events."""
         rows = await self._snapshot.rows("all_totals")
         kept = {tuple(row[:4]): tuple(row[4:]) for row in rows}
-        self._compare("totals", {key: tuple(sums) for key, sums in self._totals.items()}, kept)
+        expected = {key: tuple(sums) for key, sums in self._totals.items()}
+        self._compare("totals", SUMS, expected, kept)
 
     async def check_journal(self) -> None:
         """The journal balances, and agrees with the wallets and with the totals."""
         for event, currency, rest in await self._snapshot.rows("unbalanced_events"):
-            self._find("journal", f"the postings of event {event} sum to {rest} in {currency}")
+            told = self._amount(rest, currency)
+            self._find("journal", f"the postings of event {event} sum to {told} in {currency}")
         for hour, account, currency in await self._snapshot.rows("unequal_hours"):
             self._find("journal", f"{account} {currency} of the hour {hour} is not its postings")
         balances = {
@@ -130,7 +155,8 @@ class _Audit:
         for currency in sorted({currency for _, currency in balances}):
             rest = sum(units for (_, code), (units,) in balances.items() if code == currency)
             if rest:
-                self._find("journal", f"all accounts in {currency} sum to {rest}, not to zero")
+                told = self._amount(rest, currency)
+                self._find("journal", f"all accounts in {currency} sum to {told}, not to zero")
         expected = self._owed | self._revenue()
         mine = {key: (units,) for key, units in expected.items() if units}
         judged = {
@@ -138,7 +164,7 @@ class _Audit:
             for key, units in balances.items()
             if key[0].startswith(("player:", "provider:")) and units[0]
         }
-        self._compare("journal", mine, judged)
+        self._compare("journal", _ACCOUNT, mine, judged)
 
     def _sum(self, event: Event) -> None:
         if isinstance(event, _GAME):
@@ -168,9 +194,9 @@ class _Audit:
             for (integration, round_id), sums in fold.rounds.items():
                 rounds[player_id, integration, round_id] = tuple(sums)
         kept = await self._snapshot.rows("balances_between", between)
-        self._compare("balances", balances, {row[:2]: row[2:] for row in kept})
+        self._compare("balances", _BALANCE, balances, {row[:2]: row[2:] for row in kept})
         kept = await self._snapshot.rows("rounds_between", between)
-        self._compare("rounds", rounds, {row[:3]: row[3:] for row in kept})
+        self._compare("rounds", _ROUND, rounds, {row[:3]: row[3:] for row in kept})
         self._folds, self._after = [], until or self._after
 
     def _owe(self, code: str, *parts: int) -> None:
@@ -180,13 +206,39 @@ class _Audit:
     def _compare(
         self,
         view: str,
+        fields: Sequence[Column],
         expected: Mapping[tuple[Any, ...], tuple[Any, ...]],
         kept: Mapping[tuple[Any, ...], tuple[Any, ...]],
     ) -> None:
         for key in _in_order(expected.keys() | kept.keys()):
-            if expected.get(key) != kept.get(key):
+            one, other = expected.get(key), kept.get(key)
+            if one != other:
                 name = " ".join(str(part) for part in key)
-                self._find(view, f"{name}: events {expected.get(key)}, view {kept.get(key)}")
+                mine = self._told(fields, key, one, other)
+                theirs = self._told(fields, key, other, one)
+                self._find(view, f"{name}: events {mine}, view {theirs}")
+
+    def _told(
+        self,
+        fields: Sequence[Column],
+        key: tuple[Any, ...],
+        row: tuple[Any, ...] | None,
+        other: tuple[Any, ...] | None,
+    ) -> str:
+        """What a row says otherwise than another, by name."""
+        if row is None:
+            return "nothing"
+        currency = row[0] if fields is _ROUND else key[-1]
+        return " ".join(
+            f"{field.name} {self._amount(cell, currency) if field.kind == 'amount' else cell}"
+            for at, (field, cell) in enumerate(zip(fields, row, strict=True))
+            if other is None or cell != other[at]
+        )
+
+    def _amount(self, units: int, currency: str) -> str:
+        """Main units; a currency that nobody knows, as a damaged view may have it, has none."""
+        unit = self._currencies.get(currency)
+        return f"{units} ledger units" if unit is None else amount(units, unit)
 
     def _find(self, view: str, what: str) -> None:
         self.findings.append(Finding(view, self._snapshot.partition, what))

@@ -173,7 +173,7 @@ WHERE player_id > %(after)s AND (%(until)s::text IS NULL OR player_id <= %(until
 
 -- name: rounds_between
 SELECT
-    player_id, integration, round_id, currency, closed_at IS NULL,
+    player_id, integration, round_id, currency, state,
     bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals
 FROM {schema}.rounds
 WHERE player_id > %(after)s AND (%(until)s::text IS NULL OR player_id <= %(until)s)

@@ -19,7 +19,7 @@ from projections.reports.report import Cell, Column, Row, Table, amount, columns
 from projections.reports.source import Snapshot
 from projections.rounds import uncovered
 
-_SUMS: Final = columns(
+SUMS: Final = columns(
     bet_count="count",
     bets="amount",
     bets_bonus="amount",
@@ -32,6 +32,8 @@ _SUMS: Final = columns(
     reversals="amount",
     shortfalls="amount",
 )
+"""What is summed: in every row of sums, in this order."""
+
 _RESULTS: Final = columns(ggr="amount", rtp="ratio")
 _KEYS: Final = {
     "day": Column("day", "day"),
@@ -39,7 +41,7 @@ _KEYS: Final = {
     "game": Column("game", "text"),
 }
 _CURRENCY: Final = Column("currency", "text")
-_AT: Final = {column.name: at for at, column in enumerate(_SUMS)}
+_AT: Final = {column.name: at for at, column in enumerate(SUMS)}
 _MOVING: Final = (BetPlaced, BetRefunded, WinCredited, WinReversed)
 _HOUR: Final = timedelta(hours=1)
 
@@ -92,7 +94,7 @@ def build(asked: Asked, parts: Sequence[Sums]) -> tuple[Table, Table]:
 
 def sums_of(event: GameMovement) -> list[int]:
     """What one movement adds."""
-    sums = [0] * len(_SUMS)
+    sums = [0] * len(SUMS)
     moved, bonus = abs(event.real) + abs(event.bonus), abs(event.bonus)
     if isinstance(event, BetPlaced):
         _count(sums, "bet_count", bets=moved, bets_bonus=bonus)
@@ -189,13 +191,13 @@ def _table(
 ) -> Table:
     asked.check_rows(len(grouped))
     rows = [_row(key, sums, asked.unit(key[-1])) for key, sums in sorted(grouped.items())]
-    return Table((*heads, *_SUMS, *_RESULTS), rows)
+    return Table((*heads, *SUMS, *_RESULTS), rows)
 
 
 def _row(key: tuple[Cell, ...], sums: list[int], unit: Currency) -> Row:
     cells: list[Cell] = [
         amount(value, unit) if column.kind == "amount" else value
-        for column, value in zip(_SUMS, sums, strict=True)
+        for column, value in zip(SUMS, sums, strict=True)
     ]
     staked = sums[_AT["bets"]] - sums[_AT["refunds"]]
     returned = sums[_AT["wins"]] - sums[_AT["reversals"]]

@@ -176,6 +176,45 @@ def test_any_damage_to_a_view_is_found_and_named(run, execute, damage):
     assert run("rebuild", DAMAGES[damage])[0] == 0
 
 
+ANNA = "player_id = 'anna' AND round_id = 'r1'"
+TOLD = {
+    "UPDATE ledger_p00.balances SET held = held + 1 WHERE player_id = 'anna'": (
+        "balances, partition 0: anna EUR: events held 0.00, view held 0.00001"
+    ),
+    "DELETE FROM ledger_p00.balances WHERE player_id = 'chi'": (
+        "balances, partition 0: chi JPY: events real 959.5 bonus 0 held 0, view nothing"
+    ),
+    "UPDATE ledger_p00.balances SET currency = 'XXY' WHERE player_id = 'chi'": (
+        "balances, partition 0: chi XXY: events nothing, view real 95950000 ledger units"
+        " bonus 0 ledger units held 0 ledger units"
+    ),
+    f"UPDATE ledger_p00.rounds SET wins = wins + 1, bets = 2 WHERE {ANNA}": (
+        "rounds, partition 0: anna slots r1: events bet_count 1 wins 50.00,"
+        " view bet_count 2 wins 50.00001"
+    ),
+    f"UPDATE ledger_p00.rounds SET closed_at = NULL, closed_reason = NULL WHERE {ANNA}": (
+        "rounds, partition 0: anna slots r1: events status closed, view status open"
+    ),
+    "UPDATE ledger_p00.totals SET win_count = win_count + 1 WHERE game = 'g2' AND win_count = 1": (
+        "totals, partition 0: 2024-01-31 19:00:00+00:00 slots g2 EUR: events win_count 1,"
+        " view win_count 2"
+    ),
+    "UPDATE ledger_p00.account_hours SET credit = credit - 100 WHERE account = 'player:bonus'"
+    " AND currency = 'EUR'": (
+        "journal, partition 0: player:bonus EUR: events balance 10.00, view balance 9.999"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", TOLD)
+def test_what_an_audit_finds_is_told_in_main_units_and_by_name(run, execute, damage):
+    """Finance reads it, and compares it with what the API and the reports say."""
+    execute(damage)
+    _, out, _ = run("audit", "views", "--quick")
+    assert TOLD[damage] in out.splitlines()
+    assert run("rebuild", TOLD[damage].partition(",")[0])[0] == 0
+
+
 def test_a_row_that_only_a_view_made_anew_can_judge_is_found(run, execute):
     """Times and exceptions are not folded twice, but compared with a fresh view."""
     execute("UPDATE ledger_p00.exceptions SET reason = 'nothing to see here'")
