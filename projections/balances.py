@@ -21,6 +21,7 @@ from projections.entries import Entry, names_of, pick
 from projections.writes import BrokenView, Change, Packed, Write, timestamps
 
 _NAMES: Final = names_of(WalletOpened, Movement)
+_LEAP: Final = "its balance does not follow from the one before it"
 
 
 class _Wallet:
@@ -88,7 +89,7 @@ def _move(entry: Entry, wallet: _Wallet, event: Movement) -> None:
     wallet.real += event.real
     wallet.bonus += event.bonus
     if wallet.real != event.balance_real or wallet.bonus != event.balance_bonus:
-        raise BrokenView(f"{entry}: its balance does not follow from the one before it")
+        raise BrokenView(f"{entry}: {_LEAP}")
     wallet.real_change += event.real
     wallet.bonus_change += event.bonus
     wallet.held += held_change(event)
@@ -104,8 +105,16 @@ def _changes(wallets: dict[tuple[str, str], _Wallet]) -> list[Change]:
         columns = _columns(moved, moved.values())
         columns.append(Packed(arrays.bigints([wallet.real_change for wallet in moved.values()])))
         columns.append(Packed(arrays.bigints([wallet.bonus_change for wallet in moved.values()])))
-        changes.append(Write("move_balances", columns, len(moved)))
+        changes.append(Write("move_balances", columns, len(moved), _leap(moved)))
     return changes
+
+
+def _leap(moved: Collection[tuple[str, str]]) -> str:
+    """What is wrong where the wallets do not stand where the events say; a single one is named."""
+    if len(moved) > 1:
+        return f"one of {len(moved)} wallets: {_LEAP}"
+    ((player_id, currency),) = moved
+    return f"{player_id} {currency}: {_LEAP}"
 
 
 def _columns(keys: Collection[tuple[str, str]], wallets: Collection[_Wallet]) -> list[Packed]:

@@ -44,11 +44,15 @@ class Packed(msgspec.Struct, frozen=True):
 
 
 class Write(msgspec.Struct, frozen=True):
-    """A named statement with its parameters, which must touch ``rows`` rows exactly."""
+    """A named statement with its parameters, which must touch ``rows`` rows exactly.
+
+    ``otherwise`` says what is wrong where it touches others; empty: which statement it was.
+    """
 
     name: str
     parameters: Sequence[object]
     rows: int
+    otherwise: str = ""
 
 
 class Copy(msgspec.Struct, frozen=True):
@@ -90,7 +94,13 @@ async def apply(
         else:
             await cursor.execute(query, change.parameters)
         if cursor.rowcount != change.rows:
-            raise BrokenView(f"{change.name} found {cursor.rowcount} of {change.rows} rows")
+            raise BrokenView(_why(change, cursor.rowcount))
+
+
+def _why(change: Change, found: int) -> str:
+    if isinstance(change, Write) and change.otherwise:
+        return change.otherwise
+    return f"{change.name} found {found} of {change.rows} rows"
 
 
 def copied(name: str, parts: Iterable[bytes], rows: int) -> Copy:

@@ -271,6 +271,22 @@ async def test_a_poison_event_stops_the_views_that_cannot_take_it_and_no_other(
             assert (status.position, status.error, status.lag_s) == (head, None, 0), name
 
 
+async def test_a_wallet_that_does_not_stand_where_the_events_say_is_named(
+    store: Store, database_url: str
+):
+    """Whoever is called by the alarm has to know whose money to look at, not which statement."""
+    await store.append(AppendBatch(events=[OPENED]), 5.0)
+    async with running(database_url):
+        await until(lambda: all_at(database_url, 1))
+    await store.append(AppendBatch(events=[LEAP]), 5.0)
+    async with running(database_url) as runner:
+        await until(lambda: any(writer.stopped for writer in runner.writers))
+    assert (await statuses(database_url))["balances"].error == (
+        "event 2 (deposited.v1, player p9, version 2):"
+        " p9 EUR: its balance does not follow from the one before it"
+    )
+
+
 class _BetSeen(e.Event, frozen=True, kw_only=True, gc=False):
     NAME = "bet_placed.v2"
 

@@ -18,7 +18,7 @@ from projections.journal import postings
 from projections.registry import VIEW_NAMES, VIEWS, view_named
 from projections.rounds import reversed_amount, uncovered
 from projections.sql import statement
-from projections.writes import BrokenView, microseconds
+from projections.writes import BrokenView, Write, microseconds
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 REAL, BONUS, HELD = "player:real", "player:bonus", "player:held"
@@ -156,6 +156,18 @@ def test_a_balance_that_does_not_follow_is_refused_within_a_batch():
     ]
     with pytest.raises(BrokenView, match="balance"):
         view_named("balances").fold(entries(events))
+
+
+@pytest.mark.parametrize(
+    ("codes", "wrong"),
+    [(["EUR"], "p1 EUR: its balance"), (["EUR", "USD"], "one of 2 wallets: its")],
+)
+def test_what_is_wrong_where_a_wallet_stands_elsewhere_is_said_with_its_name(codes, wrong):
+    """The database only counts how many it found; alone, a wallet can be named."""
+    events = [movement(e.Deposited, real=5, balance_real=9, currency=code) for code in codes]
+    (change,) = view_named("balances").fold(entries(events))
+    assert isinstance(change, Write)
+    assert change.otherwise.startswith(wrong)
 
 
 def test_a_wallet_is_opened_once():
