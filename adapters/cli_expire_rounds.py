@@ -55,7 +55,7 @@ async def _expire(settings: Settings, url: str, idle_since: datetime, *, dry_run
     async with Ledger(url, partitions, LedgerMetrics(Metrics())) as ledger:
         with Progress(console=Console(stderr=True)) as progress:
             task = progress.add_task("closing rounds", total=len(found))
-            expiry = await expire_rounds(ledger, found, lambda: progress.advance(task))
+            expiry = await expire_rounds(ledger, found, idle_since, lambda: progress.advance(task))
     return _report(expiry)
 
 
@@ -63,5 +63,6 @@ def _report(expiry: Expiry) -> int:
     for (player_id, integration, round_id), refused in expiry.refused:
         reason = f"{refused.refusal.value}: {refused.detail}"
         click.echo(f"{integration} {round_id} of player {player_id} not closed: {reason}", err=True)
-    click.echo(f"{expiry.closed} rounds closed, {len(expiry.refused)} not")
+    played = f", {expiry.played} played meanwhile" if expiry.played else ""
+    click.echo(f"{expiry.closed} rounds closed, {len(expiry.refused)} not{played}")
     return DIFFERENCE if expiry.refused else DONE

@@ -12,6 +12,7 @@ from adapters.command_line import CommandError
 from adapters.settings import Database
 from ledger.embedded import EmbeddedError, EmbeddedPostgres
 from ledger.schema import SchemaError
+from ledger.store import StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,5 +53,5 @@ def one_line_errors() -> Iterator[None]:
     """Turn what is wrong with the database into one line for people. Raises `CommandError`."""
     try:
         yield
-    except (SchemaError, EmbeddedError, psycopg.Error) as error:
+    except (SchemaError, EmbeddedError, StoreUnavailable, psycopg.Error) as error:
         raise CommandError(f"database: {' '.join(str(error).split())}") from error

@@ -20,9 +20,14 @@ EXPIRED: Final = "expired"
 
 
 class Expiry(msgspec.Struct):
-    """What an expiry did: rounds closed, and rounds that could not be, with the refusal."""
+    """What an expiry did.
+
+    Rounds closed, rounds that were played again since they were listed, and rounds that could not
+    be closed, with the refusal.
+    """
 
     closed: int = 0
+    played: int = 0
     refused: list[tuple[RoundName, Refused]] = []
 
 
@@ -39,11 +44,21 @@ async def idle_rounds(url: str, partition: int, idle_since: datetime) -> list[Ro
 
 
 async def expire_rounds(
-    ledger: Ledger, rounds: list[RoundName], done: Callable[[], None] = lambda: None
+    ledger: Ledger,
+    rounds: list[RoundName],
+    idle_since: datetime,
+    done: Callable[[], None] = lambda: None,
 ) -> Expiry:
-    """Close each round as expired; one that was closed meanwhile needs nothing."""
+    """Close each round as expired, unless there was activity in it since the list was made.
+
+    Raises `ledger.store.StoreUnavailable`.
+    """
     expiry = Expiry()
     for player_id, integration, round_id in rounds:
+        if not await _is_idle(ledger, (player_id, integration, round_id), idle_since):
+            expiry.played += 1
+            done()
+            continue
         identity = f"expire:{len(player_id)}:{player_id}:{round_id}"  # both may hold colons
         command = CloseRound(
             player_id=player_id,
@@ -62,3 +77,9 @@ async def expire_rounds(
             expiry.closed += 1
         done()
     return expiry
+
+
+async def _is_idle(ledger: Ledger, name: RoundName, idle_since: datetime) -> bool:
+    store = ledger.stores[ledger.partition_of(name[0])]
+    booked = (await store.rounds([name])).get(name, [])
+    return all(entry.recorded_at < idle_since for entry, _ in booked)

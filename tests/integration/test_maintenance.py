@@ -95,13 +95,13 @@ async def test_only_rounds_that_nobody_closed_expire_and_only_once(database_url:
         later = datetime.now(UTC) + timedelta(seconds=1)
         found = await idle_rounds(database_url, 0, later)
         assert found == [("p", "bb", "left open")]
-        expiry = await expire_rounds(ledger, found)
+        expiry = await expire_rounds(ledger, found, later)
         assert (expiry.closed, expiry.refused) == (1, [])
         event = (await ledger.events("p", 0, 100))[-1][1]
         assert isinstance(event, RoundClosed)
         assert (event.round_id, event.reason, event.real) == ("left open", EXPIRED, 0)
         assert await idle_rounds(database_url, 0, later) == []
-        assert (await expire_rounds(ledger, found)).closed == 1
+        assert (await expire_rounds(ledger, found, later)).closed == 1
         assert len(await ledger.events("p", 0, 100)) == 7
 
 
@@ -112,11 +112,26 @@ async def test_a_round_with_recent_activity_does_not_expire(database_url: str) -
         assert await idle_rounds(database_url, 0, datetime.now(UTC) - timedelta(hours=1)) == []
 
 
+async def test_a_round_that_was_played_since_it_was_listed_does_not_expire(
+    database_url: str,
+) -> None:
+    """A long list takes its time; the win of such a round would be refused."""
+    async with Ledger(database_url, 1, _NobodyWatches()) as ledger:
+        await _play(ledger)
+        listed = datetime.now(UTC)
+        found = await idle_rounds(database_url, 0, listed)
+        assert isinstance(await ledger.execute(_bet("3", "left open")), Accepted)
+        expiry = await expire_rounds(ledger, found, listed)
+        assert (expiry.closed, expiry.played, expiry.refused) == (0, 1, [])
+        assert isinstance(await ledger.execute(_win("1", "left open")), Accepted)
+
+
 async def test_a_win_after_the_expiry_is_late(database_url: str) -> None:
     """The provider that woke up must be told that the round is closed."""
     async with Ledger(database_url, 1, _NobodyWatches()) as ledger:
         await _play(ledger)
-        await expire_rounds(ledger, [("p", "bb", "left open")])
+        later = datetime.now(UTC) + timedelta(seconds=1)
+        await expire_rounds(ledger, [("p", "bb", "left open")], later)
         outcome = await ledger.execute(_win("1", "left open"))
         assert isinstance(outcome, Refused)
         assert outcome.refusal is Refusal.ROUND_CLOSED
@@ -127,6 +142,7 @@ async def test_rounds_expire_whatever_colons_their_names_hold(database_url: str)
     async with Ledger(database_url, 1, _NobodyWatches()) as ledger:
         await _play(ledger, "a", "b:c")
         await _play(ledger, "a:b", "c")
-        found = await idle_rounds(database_url, 0, datetime.now(UTC) + timedelta(seconds=1))
-        expiry = await expire_rounds(ledger, found)
+        later = datetime.now(UTC) + timedelta(seconds=1)
+        found = await idle_rounds(database_url, 0, later)
+        expiry = await expire_rounds(ledger, found, later)
         assert (expiry.closed, expiry.refused) == (2, [])
