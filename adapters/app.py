@@ -24,7 +24,7 @@ from adapters.telemetry import LineWriter
 from ledger.committer import CommitterLimits
 from ledger.forwarding import ALONE, Place
 from ledger.service import Ledger
-from ledger.store import StoreUnavailable
+from ledger.store import CommitUnknown, StoreUnavailable
 
 LEDGER: Final = web.AppKey("ledger", Ledger)
 JOURNAL: Final = web.AppKey("journal", Journal)
@@ -162,11 +162,14 @@ async def _live(_request: web.Request) -> web.Response:
 
 
 async def _ready(request: web.Request) -> web.Response:
-    """The database answers too; 503 while it does not. Views are told of: money needs none."""
+    """The database answers and takes what is booked, else 503.
+
+    Views are told of only: money needs none.
+    """
     try:
         async with asyncio.timeout(_READY_TIMEOUT_S):
-            await request.app[LEDGER].ping()
-    except (StoreUnavailable, TimeoutError):
+            await request.app[LEDGER].check()
+    except (CommitUnknown, StoreUnavailable, TimeoutError):
         return _json({"status": "unavailable", "database": "unavailable"}, 503)
     views = request.app[PROJECTING].summary()
     return _json({"status": "ready", "database": "ok", **views})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -257,8 +258,10 @@ async def _keep_workers(settings: Settings, addresses: Addresses, directory: str
     stopped = stop_signals()
     children = Children(worker_died)
     workers = settings.server.workers
+    failed_at = multiprocessing.get_context("spawn").RawArray("d", settings.database.partitions)
     for number in range(workers):
-        children.add(_work_as_child, settings.file, url, Place(number, workers, directory))
+        place = Place(number, workers, directory, failed_at)
+        children.add(_work_as_child, settings.file, url, place)
     if settings.projections.in_serve:
         children.add(project_as_child, settings.file, url)
     helpers = [asyncio.create_task(children.keep())]

@@ -23,10 +23,18 @@ from ledger.batch import Attempt, Head, Outcome, Pending
 from ledger.codec import player_stream
 from ledger.commands import Command, SetGame, Stamp
 from ledger.loading import Loader, RoundName
+from ledger.outage import Outage
 from ledger.player import Player, readmit
 from ledger.recent import RecentKeys
 from ledger.refusals import Refusal, Refused
-from ledger.store import CommitUnknown, Conflicts, SnapshotRow, Store, StoreUnavailable
+from ledger.store import (
+    AppendBatch,
+    CommitUnknown,
+    Conflicts,
+    SnapshotRow,
+    Store,
+    StoreUnavailable,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -85,12 +93,17 @@ class Committer:
     """Runs the commands of one partition. `submit` hands in, `run` works until it is cancelled."""
 
     def __init__(
-        self, store: Store, observer: Observer, limits: CommitterLimits | None = None
+        self,
+        store: Store,
+        observer: Observer,
+        outage: Outage,
+        limits: CommitterLimits | None = None,
     ) -> None:
         self.limits = limits or CommitterLimits()
         self._store = store
         self._loader = Loader(store)
         self._observer = observer
+        self._outage = outage
         self._queue: deque[Pending] = deque()
         self._working: Sequence[Pending] = ()
         self._ready = asyncio.Event()
@@ -134,6 +147,17 @@ class Committer:
                 # The outermost loop: what it cannot name it logs, and goes on after a pause.
                 log.exception("committer_failed", work=work.__name__)
             await asyncio.sleep(self.limits.retry_pause_s)
+
+    async def check(self) -> None:
+        """Raises `StoreUnavailable`, `CommitUnknown` while appends fail.
+
+        Where none has failed for a while it tries an empty one: perhaps nobody has asked since.
+        """
+        if self._outage.in_doubt:
+            await self._store.append(AppendBatch(), self.limits.answer_s)
+            self._outage.passed(events=0)
+        if self._outage.lasts:
+            raise StoreUnavailable("the last append failed")
 
     async def drain(self) -> None:
         """Wait until everything handed in so far has been answered."""
@@ -207,7 +231,8 @@ class Committer:
         attempt = Attempt(self._recent)
         try:
             await self._decide(attempt, batch)
-            conflicts = await self._store.append(attempt.append_batch(), self.limits.answer_s)
+            wanted = attempt.append_batch()
+            conflicts = await self._store.append(wanted, self.limits.answer_s)
             if conflicts is not None:
                 self._observer.conflict()
                 await self._refresh(conflicts)
@@ -216,6 +241,7 @@ class Committer:
             # Whatever was committed is found by its keys when the batch is decided again.
             await self._lost(error)
             return Tried.LOST
+        self._outage.passed(len(wanted.events))
         self._keep(attempt)
         self._queue.extendleft(reversed(attempt.postponed))
         for pending, outcome in attempt.outcomes:
@@ -295,6 +321,7 @@ class Committer:
 
     async def _lost(self, error: CommitUnknown | StoreUnavailable) -> None:
         """The connection is gone, and with it the right to trust anything in memory."""
+        self._outage.failed()
         if isinstance(error, CommitUnknown):
             self._observer.unknown()
         log.warning("commit_failed", kind=type(error).__name__, error=str(error))

@@ -24,6 +24,7 @@ import structlog
 from ledger.batch import Outcome
 from ledger.commands import AnyCommand, Command, SetGame
 from ledger.committer import Committer
+from ledger.outage import FailedAt
 from ledger.wire import Asked, Messages, answered, decode_answered, decode_asked, encode_item
 
 log = structlog.get_logger(__name__)
@@ -35,12 +36,14 @@ _TICK_S: Final = 0.05
 class Place(msgspec.Struct, frozen=True):
     """A worker's place, from 0, among the workers of a server.
 
-    Their sockets are in ``directory``, which must be open to nobody else.
+    Their sockets are in ``directory``, which must be open to nobody else. ``failed_at``: memory
+    that they share, for every partition; None where there is no other worker to tell.
     """
 
     number: int = 0
     workers: int = 1
     directory: str = ""
+    failed_at: FailedAt | None = None
 
     def socket(self, number: int) -> str:
         """Where the worker at that place takes commands."""

@@ -21,6 +21,7 @@ from ledger.commands import Command, SetGame
 from ledger.committer import Committer, CommitterLimits, Observer
 from ledger.events import Event
 from ledger.forwarding import ALONE, Place, Workers
+from ledger.outage import Outage
 from ledger.player import Player, PlayerEvent, evolve
 from ledger.refusals import Refused
 from ledger.store import SessionRow, Store, TransactionRow
@@ -65,7 +66,11 @@ class Ledger:
         self._stores = [
             Store(url, partition, observer.reconnected) for partition in range(partitions)
         ]
-        self._committers = [Committer(store, observer, limits) for store in self._stores]
+        failed_at = [0.0] * partitions if place.failed_at is None else place.failed_at
+        self._committers = [
+            Committer(store, observer, Outage(failed_at, store.partition), limits)
+            for store in self._stores
+        ]
         self._workers = Workers(place, self._committers, limits.answer_s)
         self._sessions: OrderedDict[str, SessionRow] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
@@ -188,9 +193,10 @@ class Ledger:
                 result.append((entry, event, digest.hex()))
         return result
 
-    async def ping(self) -> None:
-        """Raises `StoreUnavailable` unless every partition answers."""
+    async def check(self) -> None:
+        """Raises `StoreUnavailable`, `CommitUnknown` unless every partition can read and append."""
         await asyncio.gather(*(store.ping() for store in self._stores))
+        await asyncio.gather(*(committer.check() for committer in self._committers))
 
     def _candidates(self, token: str) -> Sequence[Store]:
         """The store that a token of ours names first; for any other text all of them."""

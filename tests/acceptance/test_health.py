@@ -8,6 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from adapters.metrics import Metrics
 from ledger.embedded import EmbeddedPostgres
-from tests.acceptance.provider import PATH, Site, bet, visiting
+from tests.acceptance.provider import PATH, Site, balance, bet, visiting
 from tests.acceptance.service import Service, running
 
 WAIT_S = 30.0
@@ -144,6 +145,47 @@ async def _player(site: Site) -> str:
 
 def _stop(server: EmbeddedPostgres) -> None:
     server._pg_ctl("stop", "-m", "immediate")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_service_that_can_read_and_cannot_book_is_not_ready_whichever_worker_is_asked(
+    tmp_path: Path, shared_database: dict[str, Any], admin_url: str, workers: int
+) -> None:
+    """On a full disk reads go on, and so do appends of nothing: neither shows that bets work."""
+    with running(
+        tmp_path, database=shared_database, limits=HASTY, server={"workers": workers}
+    ) as service:
+        async with visiting(service.base_url) as site:
+            token = await _player(site)
+            with full_disk(admin_url):
+                for number in range(3):
+                    assert (await site.send(bet("ann", token, f"b-{number}"))).status == 503
+                    assert (await site.send(balance("ann", token))).status == 200
+                    assert await _ready(service) == {503}
+            assert (await site.insist(bet("ann", token, "after"))).status == 200
+            assert await _ready(service) == {200}
+
+
+@contextmanager
+def full_disk(admin_url: str) -> Iterator[None]:
+    """No event can be stored until the block ends, as where a table's file cannot grow."""
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER full_disk BEFORE INSERT ON ledger_p00.events"
+            " FOR EACH STATEMENT EXECUTE FUNCTION full_disk()"
+        )
+        yield
+        connection.execute("DROP FUNCTION full_disk CASCADE")
+
+
+async def _ready(service: Service) -> set[int]:
+    """What readiness says, asked often enough to meet every worker."""
+    ask = [asyncio.to_thread(service.get, "/health/ready") for _ in range(16)]
+    return {status for status, _ in await asyncio.gather(*ask)}
 
 
 async def test_the_journal_catches_up_after_the_database_was_away(

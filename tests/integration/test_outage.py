@@ -1,0 +1,68 @@
+"""While appends fail the ledger says so, and it notices by itself when they work again."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from ledger import outage
+from ledger.outage import Outage
+from ledger.refusals import Refusal
+from ledger.store import StoreUnavailable
+from tests.faults.ledgers import Process, bet, opened
+
+APPEND = "EXECUTE ON ROUTINE ledger_p00.append"
+
+
+def execute(url: str, statement: str) -> None:
+    """Run a statement as a superuser."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+async def fail(one: Process, admin_url: str, session: str) -> None:
+    """Let one call find that nothing can be appended."""
+    execute(admin_url, f"REVOKE {APPEND} FROM ledger_app")
+    assert await one.refused(bet(session, "lost")) is Refusal.UNAVAILABLE
+
+
+async def test_a_check_fails_while_appends_do_and_passes_by_itself_when_they_work_again(
+    database_url: str, admin_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load balancer sends no calls to who is not ready: no call would ever show it."""
+    monkeypatch.setattr(outage, "DOUBT_S", 0.0)
+    async with opened(database_url, queue_wait_s=0.2, answer_s=0.3) as one:
+        session = await one.player()
+        await one.ledger.check()
+        await fail(one, admin_url, session)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await one.ledger.check()
+        execute(admin_url, f"GRANT {APPEND} TO ledger_app")
+        await one.ledger.check()
+
+
+async def test_an_empty_append_just_after_a_failure_does_not_end_an_outage(
+    database_url: str, admin_url: str
+) -> None:
+    """On a full disk it goes through: a service that bets meanwhile would look ready in between."""
+    async with opened(database_url, queue_wait_s=0.2, answer_s=0.3) as one:
+        session = await one.player()
+        await fail(one, admin_url, session)
+        execute(admin_url, f"GRANT {APPEND} TO ledger_app")
+        with pytest.raises(StoreUnavailable, match="the last append failed"):
+            await one.ledger.check()
+        await one.accepted(bet(session, "booked"))
+        await one.ledger.check()
+
+
+def test_an_outage_is_one_for_all_who_share_its_memory() -> None:
+    """Any worker may be asked, and another one may decide for the partition."""
+    failed_at = [0.0, 0.0]
+    here, there, other = Outage(failed_at, 0), Outage(failed_at, 0), Outage(failed_at, 1)
+    here.failed()
+    assert (here.lasts, there.lasts, other.lasts) == (True, True, False)
+    there.passed(events=0)
+    assert here.lasts
+    there.passed(events=1)
+    assert not here.lasts
