@@ -23,6 +23,7 @@ from psycopg.rows import dict_row
 from adapters.metrics import Metrics
 from ledger import arrays
 from ledger.connections import ConnectionLost, PreparedStatement, connect
+from ledger.repeated import Repeated
 from ledger.sql import statement
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,8 @@ ENTRIES_MAX: Final = 20_000
 
 _FLUSH_INTERVAL_S: Final = 0.05
 """Short, so that few entries wait: a second's worth of them would not fit the processor's cache."""
+_PAUSE_MAX_S: Final = 1.0
+"""The longest pause between tries while writes fail."""
 _WRITE_S: Final = 5.0
 """After this a write, its connecting included, is given up: the database may be gone silently."""
 _CALLS_EACH_END: Final = 50
@@ -75,6 +78,8 @@ class Journal:
         self._days: set[date] = set()  # whose tables this connection has made sure of
         self._insert: PreparedStatement | None = None
         self._in_doubt = False  # what waits may have been written by a write that failed
+        self._pause_s = _FLUSH_INTERVAL_S
+        self._failures = Repeated()
         self._stopping = asyncio.Event()
 
     def record(self, entry: Entry) -> None:
@@ -89,7 +94,7 @@ class Journal:
         stopping = False
         while not stopping:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_FLUSH_INTERVAL_S):
+                async with asyncio.timeout(self._pause_s):
                     await self._stopping.wait()
             stopping = self._stopping.is_set()
             await self._flush()
@@ -130,16 +135,24 @@ class Journal:
             except _REFUSED as error:
                 parts += self._divide(part, error)
             except (psycopg.Error, ConnectionLost, OSError) as error:
-                log.warning("journal_write_failed", error=str(error), entries=len(entries))
-                self._disconnect()
-                self._in_doubt = True
-                self._put_back([entry for left in (part, *reversed(parts)) for entry in left])
+                self._failed(error, [entry for left in (part, *reversed(parts)) for entry in left])
                 return
             else:
+                self._pause_s = _FLUSH_INTERVAL_S
                 self._metrics.journal_rows_written.inc(len(part))
         if self._in_doubt:
             self._in_doubt = False
             self._disconnect()  # the next connection inserts without looking
+
+    def _failed(self, error: Exception, entries: list[Entry]) -> None:
+        """The database does not work: keep what is not written, and try again later and later."""
+        self._disconnect()
+        self._in_doubt = True
+        self._put_back(entries)
+        self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
+        if times := self._failures.happened():
+            waiting = len(self._entries)
+            log.warning("journal_write_failed", error=str(error), entries=waiting, times=times)
 
     def _divide(self, part: list[Entry], error: Exception) -> list[list[Entry]]:
         """What to write in place of a part that was refused, the last first."""

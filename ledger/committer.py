@@ -27,6 +27,7 @@ from ledger.outage import Outage
 from ledger.player import Player, readmit
 from ledger.recent import RecentKeys
 from ledger.refusals import Refusal, Refused
+from ledger.repeated import Repeated
 from ledger.store import (
     AppendBatch,
     CommitUnknown,
@@ -104,6 +105,7 @@ class Committer:
         self._loader = Loader(store)
         self._observer = observer
         self._outage = outage
+        self._failures = Repeated()
         self._queue: deque[Pending] = deque()
         self._working: Sequence[Pending] = ()
         self._ready = asyncio.Event()
@@ -324,7 +326,9 @@ class Committer:
         self._outage.failed()
         if isinstance(error, CommitUnknown):
             self._observer.unknown()
-        log.warning("commit_failed", kind=type(error).__name__, error=str(error))
+        if times := self._failures.happened():
+            kind = type(error).__name__
+            log.warning("commit_failed", kind=kind, error=str(error), times=times)
         self._forget()
         await asyncio.sleep(self.limits.retry_pause_s)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from adapters import journal as module
 from adapters.journal import Entry, Journal
@@ -21,6 +24,7 @@ from tests.faults.ledgers import query
 
 NOW = datetime.now(UTC)
 _numbers = number_from(1)
+WAIT_S = 10.0
 
 
 def entry(transaction_id: str, **changes: Any) -> Entry:
@@ -198,6 +202,39 @@ async def test_entries_wait_while_the_database_is_away_and_keep_their_order(
         journal.record(entry("b-2"))
         await asyncio.sleep(0.6)
     assert written(database_url) == ["b-1", "b-2"]
+
+
+async def test_while_nothing_can_be_written_it_is_tried_ever_later_and_said_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty tries and lines a second help nobody; a second after the end all must be written."""
+    away = True
+    tries: list[float] = []
+
+    async def failing(url, purpose):
+        if away:
+            tries.append(time.monotonic())
+            raise psycopg.OperationalError("away")
+        return await connect(url, purpose)
+
+    monkeypatch.setattr(module, "connect", failing)
+    monkeypatch.setattr(module, "_PAUSE_MAX_S", 0.4)
+    with capture_logs() as logs:
+        async with running(database_url) as journal:
+            journal.record(entry("b-1"))
+            async with asyncio.timeout(WAIT_S):
+                while len(tries) < 6:  # noqa: ASYNC110 - the tries are the event
+                    await asyncio.sleep(0.01)
+                away = False
+                while not written(database_url):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.01)
+    pauses = [later - sooner for sooner, later in itertools.pairwise(tries)]
+    assert all(
+        took > least for took, least in zip(pauses, (0.09, 0.19, 0.39, 0.39, 0.39), strict=True)
+    )
+    said = [line for line in logs if line["event"] == "journal_write_failed"]
+    assert (said[0]["times"], said[0]["entries"]) == (1, 1)
+    assert len(said) < len(tries)
 
 
 @pytest.mark.parametrize("step", ["prepare", "execute"])

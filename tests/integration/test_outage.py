@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
-from ledger import outage
+from ledger import outage, repeated
 from ledger.outage import Outage
 from ledger.refusals import Refusal
 from ledger.store import StoreUnavailable
@@ -54,6 +55,22 @@ async def test_an_empty_append_just_after_a_failure_does_not_end_an_outage(
             await one.ledger.check()
         await one.accepted(bet(session, "booked"))
         await one.ledger.check()
+
+
+async def test_tries_that_all_fail_are_said_once_and_then_counted(
+    database_url: str, admin_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty lines a second fill the disk that was full, and hide what else happens."""
+    async with opened(database_url, queue_wait_s=0.2, answer_s=0.3) as one:
+        session = await one.player()
+        with capture_logs() as logs:
+            await fail(one, admin_url, session)
+            monkeypatch.setattr(repeated, "EVERY_S", 0.0)
+            assert await one.refused(bet(session, "lost")) is Refusal.UNAVAILABLE
+        said = [line["times"] for line in logs if line["event"] == "commit_failed"]
+        assert said[0] == 1
+        assert said[1] > 2
+        assert set(said[2:]) <= {1}
 
 
 def test_an_outage_is_one_for_all_who_share_its_memory() -> None:
