@@ -59,11 +59,20 @@ class Children:
 
 
 def stop_signals() -> asyncio.Event:
-    """An event that SIGTERM or Ctrl-C sets."""
+    """An event that SIGTERM, Ctrl-C or a terminal that is closed sets."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+
+    def hang_up() -> None:
+        # It comes once from the terminal and once from the shell, also after the loop has ended.
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        stopped.set()
+
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
     return stopped
 
 

@@ -2,7 +2,8 @@
 
 One worker here, or several under a supervisor, and the embedded database.
 
-SIGTERM or Ctrl-C stops gracefully: no new connections, what was taken is finished, then exit.
+SIGTERM, Ctrl-C or SIGHUP stops gracefully: no new connections, what was taken is finished, then
+exit.
 """
 
 from __future__ import annotations

@@ -184,6 +184,15 @@ class Service:
             raise
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a dead one that nobody has buried does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
 def _children(pid: int) -> list[int]:
     try:
         return [

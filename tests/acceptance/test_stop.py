@@ -1,8 +1,9 @@
-"""SIGTERM: nothing that was taken is dropped, and nothing is lost over a stop and a start."""
+"""A stop: nothing that was taken is dropped, and nothing is lost over a stop and a start."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from adapters.children import stop_signals
+from ledger.embedded import EmbeddedPostgres
 from tests.acceptance.provider import (
     PATH,
     Answer,
@@ -20,7 +23,7 @@ from tests.acceptance.provider import (
     signature,
     visiting,
 )
-from tests.acceptance.service import Service, running
+from tests.acceptance.service import Service, is_alive, running
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -72,6 +75,35 @@ async def _compare(site: Site, token: str, answers: dict[str, Answer]) -> None:
         assert again == answer, "a replay after the restart is the same to the byte"
     lost = len(kept) - len(answers)
     assert await site.balance("ann") == f"{1000 - len(answers) - lost}.00"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_that_is_closed_stops_all_of_it_in_order(tmp_path: Path, workers: int) -> None:
+    """It hangs up on every process at once, and the shell once more; the database stops last."""
+    data_dir = tmp_path / "pg"
+    database = {"data_dir": str(data_dir)}
+    with running(tmp_path, database=database, server={"workers": workers}) as service:
+        children = service.children()
+        for _ in range(2):
+            os.killpg(service.pid, signal.SIGHUP)
+        assert service.wait() == 0
+        assert not any(map(is_alive, children))
+        assert "worker_died" not in service.log
+        assert "Traceback" not in service.log
+        assert EmbeddedPostgres(data_dir).pid is None
+
+
+async def test_a_hangup_is_ignored_under_nohup() -> None:
+    """Whoever starts it so wants it to outlive the terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop_signals()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_every_kind_of_answer_is_the_same_after_a_restart(

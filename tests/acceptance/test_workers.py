@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.provider import bet, visiting
-from tests.acceptance.service import Service, running
+from tests.acceptance.service import Service, is_alive, running
 
 WAIT_S = 30.0
 
@@ -31,15 +31,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; a dead one that nobody has buried does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def test_a_worker_that_dies_is_replaced_and_the_service_goes_on(service: Service) -> None:
