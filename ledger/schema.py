@@ -30,10 +30,12 @@ async def initialise(url: str, partitions: int, *, target: int | None = None) ->
     """Create the schema or bring it up to date; several processes may do so at once.
 
     The login must be a superuser, or have CREATEROLE and CREATE on the database. ``target``: stop
-    at that migration. Raises `SchemaError`, and `psycopg.Error` where the server fails.
+    at that migration. Raises `SchemaError`, also for a server that may lose what it commits, and
+    `psycopg.Error` where the server fails.
     """
     last = migrations()[-1].number if target is None else target
     async with await _connect(url) as connection:
+        await _check_durability(connection)
         # Held until the connection ends: one process upgrades, the others find it done.
         await connection.execute(statement("lock_migrations"))
         try:

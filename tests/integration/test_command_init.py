@@ -1,5 +1,6 @@
 """`wallet-ledger init` on a real PostgreSQL: what it creates, refuses and says."""
 
+import psycopg
 import pytest
 
 from adapters import cli
@@ -26,6 +27,25 @@ def test_init_may_be_repeated_but_never_changes_the_number_of_partitions(configu
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines()[-1].startswith("wallet-ledger: database: the database has 2 partition")
+
+
+def test_init_refuses_a_database_that_may_lose_what_it_commits(
+    tmp_path, empty_database_url, capsys
+):
+    """It said that the ledger is ready, and the service then refused to start."""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off".encode())
+    file = tmp_path / "wallet-ledger.toml"
+    file.write_text(f'[database]\nurl = "{empty_database_url}"\n')
+    file.chmod(0o600)
+    assert cli.run(["init", "--config", str(file)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "wallet-ledger: database: the database server runs with synchronous_commit = off:"
+        " it could lose money\n"
+    )
 
 
 def test_a_database_that_is_not_there_is_said_in_one_line_without_its_password(tmp_path, capsys):

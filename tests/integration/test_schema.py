@@ -158,6 +158,22 @@ async def test_a_server_that_may_lose_commits_is_refused(server: EmbeddedPostgre
         alter(server, f"ALTER SYSTEM RESET {setting}")
 
 
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
+async def test_no_ledger_is_made_on_a_server_that_may_lose_commits(
+    server: EmbeddedPostgres, setting: str
+):
+    """Whoever runs `init` first must not be told that all is ready."""
+    alter(server, "CREATE DATABASE unsafe", f"ALTER SYSTEM SET {setting} = off")
+    try:
+        with pytest.raises(SchemaError, match=f"runs with {setting} = off"):
+            await initialise(server.url("unsafe", SUPERUSER), 1)
+    finally:
+        alter(server, f"ALTER SYSTEM RESET {setting}")
+    with pytest.raises(SchemaError, match="holds no ledger yet"):
+        await check(server.url("unsafe", SUPERUSER), 1)
+    alter(server, "DROP DATABASE unsafe")
+
+
 async def test_a_login_that_may_lose_commits_is_refused(server: EmbeddedPostgres):
     """The setting of a role counts as much as the server's."""
     alter(server, "ALTER ROLE wallet_ledger SET synchronous_commit = off")
