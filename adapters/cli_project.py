@@ -16,7 +16,9 @@ from adapters.metrics import Metrics
 from adapters.projecting import Projecting
 from adapters.settings import Settings
 from adapters.telemetry import configure_logging
+from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.schema import check
+from projections.feed import ROLE as VIEWS_ROLE
 from projections.runner import RunnerLimits
 
 log = structlog.get_logger(__name__)
@@ -41,7 +43,7 @@ def command(settings: Settings) -> None:
 
 async def _project(settings: Settings, addresses: Addresses) -> None:
     partitions = settings.database.partitions
-    await check(addresses.url, partitions)
+    await check(addresses.url, partitions, (SERVICE_ROLE, VIEWS_ROLE))
     stopped = stop_signals()
     projecting = Projecting(addresses.url, partitions, Metrics(), RunnerLimits())
     embedded = addresses.embedded

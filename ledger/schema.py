@@ -5,12 +5,13 @@ Never touches a database that is newer than this code, and never changes the num
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, TypeAlias
 
 import psycopg
 import structlog
 
+from ledger.connections import ROLE
 from ledger.sql import Migration, bootstrap, migrations, schema_name, statement
 
 log = structlog.get_logger(__name__)
@@ -50,10 +51,14 @@ async def initialise(url: str, partitions: int, *, target: int | None = None) ->
             raise SchemaError(f"the login may not create the ledger: {reason}") from error
 
 
-async def check(url: str, partitions: int) -> None:
-    """Raises `SchemaError` unless the schema is up to date and the server keeps what it commits."""
+async def check(url: str, partitions: int, roles: Collection[str] = (ROLE,)) -> None:
+    """Raises `SchemaError` unless the schema is up to date and the server keeps what it commits.
+
+    And unless the login may work in these roles.
+    """
     async with await _connect(url) as connection:
         await _check_durability(connection)
+        await _check_rights(connection, roles)
         if not await _exists(connection):
             raise SchemaError("the database holds no ledger yet: run `wallet-ledger init`")
         await _check_partitions(connection, partitions)
@@ -154,6 +159,13 @@ async def _check_durability(connection: _Connection) -> None:
     for name in _UNSAFE:
         if settings[name] == "off":
             raise SchemaError(f"the database server runs with {name} = off: it could lose money")
+
+
+async def _check_rights(connection: _Connection, roles: Collection[str]) -> None:
+    row = await (await connection.execute(statement("missing_roles"))).fetchone()
+    login, missing = row or ("", [])
+    if not set(roles).isdisjoint(missing):
+        raise SchemaError(f"the login {login} lacks rights: GRANT {', '.join(missing)} TO {login}")
 
 
 async def _value(connection: _Connection, name: str) -> object:

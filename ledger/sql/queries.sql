@@ -150,6 +150,15 @@ SELECT number, name, checksum FROM ledger.migrations ORDER BY number
 -- name: has_migrations
 SELECT pg_catalog.to_regclass('ledger.migrations') IS NOT NULL
 
+-- name: missing_roles
+-- Which of the ledger's roles the login may not work in, and the login. The mode SET exists from
+-- PostgreSQL 16 on, where membership alone no longer allows SET ROLE.
+SELECT quote_ident(current_user), coalesce(array_agg(rolname::text ORDER BY rolname), '{}')
+FROM pg_catalog.pg_roles
+WHERE rolname IN ('ledger_app', 'ledger_project') AND NOT pg_has_role(current_user, oid, CASE
+    WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER'
+END)
+
 -- name: record_migration
 INSERT INTO ledger.migrations (number, name, checksum) VALUES (%s, %s, %s)
 

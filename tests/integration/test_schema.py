@@ -203,10 +203,10 @@ async def test_a_login_with_createrole_can_do_all_of_it(server: EmbeddedPostgres
     url = server.url("casino", "deployer")
     await initialise(url, 2, target=1)
     await initialise(url, 2)
-    await check(url, 2)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE ROLE service LOGIN")
         connection.execute("GRANT ledger_app TO service")
+    await check(server.url("casino", "service"), 2)
     store = Store(server.url("casino", "service"), 1)
     assert await store.append(first_bet(), 5) is None
     await store.close()
