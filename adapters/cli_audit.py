@@ -19,7 +19,7 @@ from ledger.schema import check, check_scales
 from projections.audit import Finding, audit
 from projections.rebuild import RebuildBusy, compare
 from projections.registry import VIEW_NAMES
-from projections.reports.errors import ViewsBehind
+from projections.reports.errors import ViewsBehind, ViewsStopped
 from projections.writes import BrokenView
 
 _SHOWN = 20
@@ -37,7 +37,8 @@ def views(*, settings: Settings, quick: bool) -> int:
     """Compare every view with the events; the service may go on.
 
     Balances and rounds of every player, totals, and the journal are folded by other code than that
-    of the views. Then every row is compared with a view made anew. Exits with 1 at any difference.
+    of the views. Then every row is compared with a view made anew. Exits with 1 at any difference;
+    a view that has stopped is one.
     """
     with one_line_errors(), database_in_use(settings.database) as addresses:
         try:
@@ -70,7 +71,13 @@ async def _fold(url: str, partition: int, currencies: Currencies, bars: Progress
     def show(done: int, total: int) -> None:
         bars.update(bar, completed=done, total=total)
 
-    return await audit(url, partition, currencies, show)
+    try:
+        return await audit(url, partition, currencies, show)
+    except ViewsStopped as stopped:
+        return [
+            Finding(view, partition, f"has stopped: {reason}")
+            for view, reason in stopped.reasons.items()
+        ]
 
 
 async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[Finding]:

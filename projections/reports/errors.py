@@ -4,9 +4,12 @@ ReportError
 +-- BadRequest          what was asked for makes no sense
 |   +-- UnknownPlayer   there is no such player
 +-- ViewsBehind         a view that the report rests on has not seen the whole log
+|   +-- ViewsStopped    and never will as it is: it stands at an event that it cannot take
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class ReportError(Exception):
@@ -23,3 +26,12 @@ class UnknownPlayer(BadRequest):
 
 class ViewsBehind(ReportError):
     """A view has stopped or is behind the log: the report would be incomplete, so there is none."""
+
+
+class ViewsStopped(ViewsBehind):
+    """Views stand at an event that they cannot take: ``reasons`` by name of the view."""
+
+    def __init__(self, partition: int, reasons: Mapping[str, str]) -> None:
+        self.reasons = reasons
+        view, reason = next(iter(reasons.items()))
+        super().__init__(f"the view {view} of partition {partition} has stopped: {reason}")

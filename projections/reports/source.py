@@ -15,7 +15,7 @@ import msgspec
 from ledger.connections import Connection, connect
 from ledger.sql import schema_name
 from projections.registry import view_named
-from projections.reports.errors import ViewsBehind
+from projections.reports.errors import ViewsBehind, ViewsStopped
 from projections.reports.queries import query
 
 CATCH_UP_S: Final = 5.0
@@ -120,9 +120,11 @@ async def _wait(connection: Connection, partition: int, views: Sequence[str]) ->
     while behind := [
         state for state in await _states(connection, schema, views) if state.position < head
     ]:
-        stopped = [state for state in behind if state.error is not None]
-        if stopped or asyncio.get_running_loop().time() > deadline:
-            raise ViewsBehind(_why((stopped or behind)[0], partition, head))
+        stopped = {state.view: state.error for state in behind if state.error is not None}
+        if stopped:
+            raise ViewsStopped(partition, stopped)
+        if asyncio.get_running_loop().time() > deadline:
+            raise ViewsBehind(_how_far(behind[0], partition, head))
         await asyncio.sleep(_POLL_S)
 
 
@@ -131,9 +133,7 @@ async def _states(connection: Connection, schema: str, views: Sequence[str]) -> 
     return [ViewState(*row) for row in await cursor.fetchall()]
 
 
-def _why(state: ViewState, partition: int, head: int) -> str:
-    if state.error is not None:
-        return f"the view {state.view} of partition {partition} has stopped: {state.error}"
+def _how_far(state: ViewState, partition: int, head: int) -> str:
     return (
         f"the view {state.view} of partition {partition} is {head - state.position} events behind"
         " the log; is anything running the projections?"

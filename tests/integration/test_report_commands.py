@@ -246,12 +246,27 @@ def test_wrong_usage_of_rebuild_is_code_two(run, arguments):
 
 
 def test_a_stopped_view_is_no_view_that_agrees(told, run, execute):
-    """Nothing was compared: neither 0 nor 1, and the line says at which event it stands."""
+    """It differs from the log, and each line says at which event it stands."""
     execute(
         "INSERT INTO ledger_p00.events (originator_id, originator_version, topic, state)"
         " VALUES ('player:zoe', 1, 'deposited.v1', decode(repeat('00', 40), 'hex'))"
     )
-    code, out, err = run("audit", "views", "--quick")
-    assert code == 2
-    assert "has stopped: event 30 (deposited.v1, player zoe, version 1)" in err
-    assert out == ""
+    event = "event 30 (deposited.v1, player zoe, version 1)"
+    for quick in ([], ["--quick"]):
+        code, out, _ = run("audit", "views", *quick)
+        assert code == 1
+        balances, journal, last = out.splitlines()
+        assert balances.startswith(f"balances, partition 0: has stopped: {event}: ")
+        assert journal.startswith(f"journal, partition 0: has stopped: {event}: ")
+        assert last == "2 differences between the views and the events"
+
+
+def test_a_rebuild_that_cannot_take_an_event_leaves_the_view_and_is_code_two(told, run, execute):
+    """It could not do its work, and half a view in the place of a whole one would be worse."""
+    execute(
+        "INSERT INTO ledger_p00.events (originator_id, originator_version, topic, state)"
+        " VALUES ('player:zoe', 1, 'deposited.v1', decode(repeat('00', 40), 'hex'))"
+    )
+    code, out, err = run("rebuild", "balances")
+    assert (code, out) == (2, "")
+    assert "wallet-ledger: the view stays as it was: event deposited.v1" in err
