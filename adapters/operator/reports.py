@@ -6,6 +6,7 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 import msgspec
+import structlog
 from msgspec import Meta
 
 from adapters.operator.bodies import Body, CurrencyCode, Identifier
@@ -15,11 +16,13 @@ from adapters.operator.route import Api, ApiCall, Reply, Route
 from adapters.operator.views import REPORT_TIMEOUT_S
 from ledger.money import Currency
 from projections.reports.asked import Filters
-from projections.reports.errors import BadRequest, UnknownPlayer
+from projections.reports.errors import BadRequest, UnknownPlayer, UnsoundEvents
 from projections.reports.formats import MEDIA_TYPES, render
 from projections.reports.period import read_period
 from projections.reports.registry import REPORTS
 from projections.reports.report import Report, ReportView, file_name
+
+_log = structlog.get_logger(__name__)
 
 _Edge = Annotated[
     str | None,
@@ -68,6 +71,9 @@ async def get_report(api: Api, call: ApiCall, given: ReportQuery) -> Reply:
         raise ProblemFound("unknown_player", str(error)) from error
     except BadRequest as error:
         malformed(str(error))
+    except UnsoundEvents as error:
+        _log.error("events_unsound", report=name, error=str(error))
+        raise ProblemFound("internal", str(error)) from error
     return Reply(200, content, _headers(report, given.format))
 
 

@@ -5,6 +5,7 @@ ReportError
 |   +-- UnknownPlayer   there is no such player
 +-- ViewsBehind         a view that the report rests on has not seen the whole log
 |   +-- ViewsStopped    and never will as it is: it stands at an event that it cannot take
++-- UnsoundEvents       events were altered: what they say does not fit together
 """
 
 from __future__ import annotations
@@ -35,3 +36,7 @@ class ViewsStopped(ViewsBehind):
         self.reasons = reasons
         view, reason = next(iter(reasons.items()))
         super().__init__(f"the view {view} of partition {partition} has stopped: {reason}")
+
+
+class UnsoundEvents(ReportError):
+    """The events that the report is made from do not fit together; the text says where."""

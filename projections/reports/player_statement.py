@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from ledger.codec import open_state, player_stream
+from ledger.codec import UnreadableEvent, open_state, player_stream
 from ledger.events import (
     BalanceAdjusted,
     BetPlaced,
@@ -33,7 +33,7 @@ from ledger.player import Wallet
 from projections.balances import held_change
 from projections.entries import names_of
 from projections.reports.asked import Asked
-from projections.reports.errors import UnknownPlayer
+from projections.reports.errors import UnknownPlayer, UnsoundEvents
 from projections.reports.kind import ReportKind
 from projections.reports.report import Row, Table, amount, columns
 from projections.reports.source import Snapshot
@@ -71,6 +71,8 @@ _SUMS: Final[dict[str, tuple[type[Movement], ...]]] = {
     "wins": (WinCredited,),
     "reversals": (WinReversed,),
 }
+_SUMMED: Final = frozenset(kind for of in _SUMS.values() for kind in of)
+"""What changes the sum of all balances; anything else moves money between them at most."""
 _TOTALS: Final = columns(
     currency="text",
     opening_balance="amount",
@@ -100,9 +102,16 @@ class Statement(msgspec.Struct):
 async def read(asked: Asked, snapshot: Snapshot) -> Statement | None:
     """The statement, None where the player is in another partition.
 
-    Raises `BadRequest` for too many movements.
+    Raises `BadRequest` for too many movements, `UnsoundEvents` for an event that cannot be read.
     """
-    stream = player_stream(asked.filters.player_id or "")
+    player_id = asked.filters.player_id or ""
+    try:
+        return await _read(asked, snapshot, player_stream(player_id))
+    except UnreadableEvent as error:
+        raise UnsoundEvents(f"there is no statement of player {player_id}: {error}") from error
+
+
+async def _read(asked: Asked, snapshot: Snapshot, stream: str) -> Statement | None:
     head = await snapshot.value("stream_head", (stream,))
     if not head:
         return None
@@ -117,7 +126,7 @@ def build(asked: Asked, parts: Sequence[Statement | None]) -> tuple[Table, Table
     """Rows by currency, between opening and closing balance; totals of what moved, signed.
 
     In the totals the opening balance and all that moved add up to the closing balance. Raises
-    `UnknownPlayer`.
+    `UnknownPlayer`, and `UnsoundEvents` where they do not.
     """
     found = next((part for part in parts if part is not None), None)
     if found is None:
@@ -197,7 +206,13 @@ def _rows(
     rows = [_balance_row(asked, code, OPENING, asked.period.begins, opening)]
     for version, event in moved:
         held = held_change(event)
+        before = wallet
         wallet = Wallet(event.balance_real, event.balance_bonus, wallet.held + held)
+        if not _adds_up(before, event, wallet):
+            raise UnsoundEvents(
+                f"the statement of player {asked.filters.player_id} does not add up at version "
+                f"{version}: its {code} balance does not follow from the one before it"
+            )
         rows.append(
             (
                 event.recorded_at,
@@ -219,6 +234,15 @@ def _rows(
         )
     rows.append(_balance_row(asked, code, CLOSING, asked.ends, wallet))
     return rows, wallet
+
+
+def _adds_up(before: Wallet, event: Movement, after: Wallet) -> bool:
+    summed = type(event) in _SUMMED
+    return (
+        before.real + event.real == after.real
+        and before.bonus + event.bonus == after.bonus
+        and (summed or before.total + before.held == after.total + after.held)
+    )
 
 
 def _balance_row(asked: Asked, code: str, kind: str, at: datetime | None, wallet: Wallet) -> Row:
@@ -244,13 +268,11 @@ def _totals(
         sum(event.real + event.bonus + held_change(event) for event in moved if type(event) in of)
         for of in _SUMS.values()
     ]
-    before, after = opening.total + opening.held, closing.total + closing.held
-    assert before + sum(sums) == after, "a movement is missing between the balances"
     return (
         code,
-        amount(before, unit),
+        amount(opening.total + opening.held, unit),
         *(amount(units, unit) for units in sums),
-        amount(after, unit),
+        amount(closing.total + closing.held, unit),
     )
 
 

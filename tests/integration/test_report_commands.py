@@ -141,6 +141,39 @@ def test_bad_input_is_one_line_and_code_two(run, arguments, message):
     assert all(line.startswith("[info") for line in logged)
 
 
+def _replaced(pattern: str, new: str) -> str:
+    """An assignment that alters the JSON behind an event's hash."""
+    return (
+        "state = substr(state, 1, 32) || convert_to(regexp_replace("
+        f"convert_from(substr(state, 33), 'UTF8'), '{pattern}', '{new}'), 'UTF8')"
+    )
+
+
+ALTERED = {
+    "a balance": (_replaced('"balance_real":[0-9]+', '"balance_real":1'), "at version 4: its EUR"),
+    "an amount": (_replaced('"real":[0-9]+', '"real":7'), "at version 4: its EUR"),
+    "a kind": ("topic = 'bonus_converted.v1'", "at version 4: its EUR"),
+    "a form": (_replaced("^.", "["), "there is no statement of player anna: event "),
+}
+
+
+@pytest.mark.parametrize("altered", ALTERED)
+def test_a_statement_over_an_altered_event_names_player_and_version(told, run, execute, altered):
+    """Whoever reads it must know what to look at, and not that the software has a bug."""
+    change, said = ALTERED[altered]
+    execute(
+        "ALTER TABLE ledger_p00.events DISABLE TRIGGER ALL;"
+        f" UPDATE ledger_p00.events SET {change}"
+        " WHERE originator_id = 'player:anna' AND originator_version = 4"
+    )
+    code, out, err = run("report", "player-statement", "--player-id", "anna")
+    assert (code, out) == (2, "")
+    last = err.splitlines()[-1]
+    assert last.startswith("wallet-ledger: ")
+    assert "player anna" in last
+    assert said in last
+
+
 def test_views_that_agree_are_said_to(run):
     """The one command to run after anything strange."""
     code, out, _ = run("audit", "views")

@@ -11,6 +11,7 @@ import pytest
 from adapters.operator.auth import utc_now
 from adapters.operator.gpas_report import provider_code
 from projections.reports.asked import Filters
+from projections.reports.errors import UnsoundEvents
 from projections.reports.period import Period
 from projections.reports.report import Report, Table, columns
 from projections.reports.rounds import RoundRow
@@ -128,6 +129,19 @@ async def test_a_report_of_views_that_are_behind_is_refused_for_now(path):
     assert (answer.status, answer.code) == (503, "unavailable")
     assert answer.json["detail"] == "the view totals is 3 events behind the log"
     assert answer.headers["Retry-After"] == "1"
+
+
+async def test_a_report_over_altered_events_is_a_problem_that_says_where():
+    """A second try helps nobody; the player and the version do."""
+
+    class Altered(MemoryViews):
+        async def report(self, name, period, filters):
+            raise UnsoundEvents("the statement of player ann does not add up at version 4")
+
+    async with running(views=Altered()) as desk:
+        answer = await desk.get("/reports/player-statement?player_id=ann")
+    assert (answer.status, answer.code) == (500, "internal")
+    assert answer.json["detail"] == "the statement of player ann does not add up at version 4"
 
 
 async def test_rounds_are_shown_with_exact_amounts():
