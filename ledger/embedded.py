@@ -64,7 +64,9 @@ _RETRY_PAUSE_S: Final = 0.2
 _WATCH_INTERVAL_S: Final = 0.1
 _RESTART_PAUSE_S: Final = 1.0
 _LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-_FATAL: Final = re.compile(r"FATAL|PANIC|invalid value|unrecognized")
+_FATAL: Final = re.compile(
+    r"FATAL(?!.*contains errors)|PANIC|invalid value|unrecognized|syntax error|LOG: +could not open"
+)
 _INITDB: Final = (
     f"--username={SUPERUSER}",
     "--encoding=UTF8",
@@ -128,6 +130,7 @@ class EmbeddedPostgres:
         self._settings = dict(settings or {})
         self._use: int | None = None
         self._launched_at = datetime.now(UTC)
+        self._complaint = "it does not say why"
 
     def start(self) -> None:
         """Start the server or adopt the one that runs; returns when it takes connections.
@@ -310,14 +313,14 @@ class EmbeddedPostgres:
         return lines[7].strip() if len(lines) > 7 else ""
 
     def _last_words(self) -> str:
-        """Why the last launch failed, in the server's words."""
-        words = ""
+        """Why the last launch failed, in the server's words or in those of pg_ctl."""
+        words = self._complaint
         for log_file in (self.data_dir / "start.log", *self.data_dir.glob("log/*.log")):
             with suppress(OSError):
                 for line in log_file.read_text(errors="replace").splitlines():
                     if line >= f"{self._launched_at:%Y-%m-%d %H:%M:%S}" and _FATAL.search(line):
                         words = line
-        return words or "it does not say why"
+        return words
 
     # -- the data directory -----------------------------------------------------------------------
 
@@ -381,7 +384,8 @@ class EmbeddedPostgres:
         try:
             self._execute("pg_ctl", action, "-D", str(self.data_dir), "-s", *options)
         except EmbeddedError as error:
-            log.info("embedded_postgres_pg_ctl", action=action, error=str(error))
+            self._complaint = str(error)
+            log.info("embedded_postgres_pg_ctl", action=action, error=self._complaint)
             return False
         return True
 

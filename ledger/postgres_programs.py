@@ -74,9 +74,10 @@ def execute(account: pwd.struct_passwd | None, program: str, *arguments: str) ->
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EmbeddedError(f"{program}: {error}") from error
         output.seek(0)
-        words = output.read().decode(errors="replace").split()
+        words = " ".join(output.read().decode(errors="replace").split())
     if done.returncode != 0:
-        raise EmbeddedError(f"{program}: {' '.join(words) or done.returncode}")
+        reason = words.removeprefix(f"{program}: ") or done.returncode
+        raise EmbeddedError(f"{program}: {reason}")
 
 
 def _environment() -> dict[str, str]:

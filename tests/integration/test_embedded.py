@@ -262,6 +262,23 @@ def test_a_server_that_cannot_start_says_why_at_once(postgres: EmbeddedPostgres)
     assert not server.is_running()
 
 
+@pytest.mark.parametrize("name", ["postgresql.conf", "global/pg_control"])
+def test_a_server_that_may_not_read_its_files_names_the_file(postgres: EmbeddedPostgres, name: str):
+    """A backup that came back with another owner: the server says so, or only pg_ctl does."""
+    server = EmbeddedPostgres(postgres.data_dir.with_name(f"unreadable-{os.getpid()}"))
+    server.start()
+    server.stop()
+    file = server.data_dir / name
+    mode = file.stat().st_mode
+    file.chmod(0)
+    words = rf'PostgreSQL does not start: .*could not open .*{name}".*: Permission denied$'
+    try:
+        with pytest.raises(EmbeddedError, match=words):
+            server.start()
+    finally:
+        file.chmod(mode)
+
+
 def test_without_the_extra_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
