@@ -10,7 +10,20 @@ from ledger.commands import BlockPlayer, SetGame
 from ledger.player import LAST_ROUNDS_MAX, OPEN_ROUNDS_MAX, PAST_ROUNDS_MAX
 from ledger.refusals import Refusal, Refused
 from ledger.service import Accepted
-from tests.faults.ledgers import bet, booked, cents, opened, query, refund, win
+from tests.faults.ledgers import Process, bet, booked, cents, opened, query, refund, win
+
+
+def watch_appends(process: Process, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many events each append of the process takes from now on."""
+    store = process.ledger.stores[0]
+    append, sizes = store.append, []
+
+    async def watched(batch, deadline_s):
+        sizes.append(len(batch.events))
+        return await append(batch, deadline_s)
+
+    monkeypatch.setattr(store, "append", watched)
+    return sizes
 
 
 async def test_a_bet_refused_for_funds_from_memory_sees_the_deposit_that_another_process_made(
@@ -262,14 +275,7 @@ async def test_bets_in_two_old_rounds_of_a_player_are_still_one_batch(
         await asyncio.gather(
             *(one.accepted(bet(session, f"b-{number}")) for number in range(OPEN_ROUNDS_MAX + 5))
         )
-        store = one.ledger.stores[0]
-        append, sizes = store.append, []
-
-        async def watched(batch, deadline_s):
-            sizes.append(len(batch.events))
-            return await append(batch, deadline_s)
-
-        monkeypatch.setattr(store, "append", watched)
+        sizes = watch_appends(one, monkeypatch)
         again = [
             bet(session, f"again-{place}", round_id=f"round-old-{place}") for place in range(2)
         ]
@@ -342,14 +348,7 @@ async def test_a_key_asked_for_by_one_player_and_used_by_another_in_one_batch_is
     async with opened(database_url) as one:
         ann = await one.player()
         bob = await one.player("bob")
-        store = one.ledger.stores[0]
-        append, sizes = store.append, []
-
-        async def watched(batch, deadline_s):
-            sizes.append(len(batch.events))
-            return await append(batch, deadline_s)
-
-        monkeypatch.setattr(store, "append", watched)
+        sizes = watch_appends(one, monkeypatch)
         refused, accepted = await asyncio.gather(
             one.refused(refund(ann, "undo", "b-1")),
             one.accepted(bet(bob, "b-1", player_id="bob")),
