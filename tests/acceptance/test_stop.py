@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,15 @@ async def _compare(site: Site, token: str, answers: dict[str, Answer]) -> None:
     assert await site.balance("ann") == f"{1000 - len(answers) - lost}.00"
 
 
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """They count, also where the tests run under nohup themselves."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_terminal_that_is_closed_stops_all_of_it_in_order(tmp_path: Path, workers: int) -> None:
     """It hangs up on every process at once, and the shell once more; the database stops last."""

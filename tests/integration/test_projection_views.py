@@ -140,7 +140,7 @@ async def test_batches_of_any_size_give_the_same_bytes(
 async def test_the_random_histories_reach_every_kind_of_event():
     """A generator that stopped making clamped reversals would leave their journal untested."""
     history = History(1)
-    history.play(1_000)
+    history.play(2_000)
     reached = {type(entry.event).__name__ for entry in history.booked}
     reversals = [e for entry in history.booked if isinstance(e := entry.event, WinReversed)]
     moved = {event.real < 0 for event in reversals if event.shortfall}
