@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -132,6 +133,31 @@ async def test_a_round_that_another_process_closed_takes_no_bet_from_memory(
         await one.accepted(bet(session, "b-1", round_id="r"))
         await two.accepted(win(session, "w-1", 0, round_id="r", closes_round=True))
         assert await one.refused(bet(session, "b-2", round_id="r")) is Refusal.ROUND_CLOSED
+
+
+async def test_a_bet_whose_refund_comes_to_both_processes_while_its_round_goes_on_is_refunded_once(
+    database_url: str,
+) -> None:
+    """One process books in a round while the other reads it back: by chance alone, as in life."""
+    seed = 20260304
+    print(f"seed {seed}")
+    pauses = random.Random(seed)
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player(money=100_000)
+        await two.accepted(bet(session, "warm", 0))
+        for number in range(150):
+            here, there = (one, two) if number % 2 else (two, one)
+            place = f"r-{number}"
+            await here.accepted(bet(session, f"b-{number}", round_id=place))
+            more = asyncio.create_task(
+                there.accepted(bet(session, f"more-{number}", round_id=place))
+            )
+            await asyncio.sleep(pauses.uniform(0, 0.006))
+            await here.accepted(refund(session, f"first-{number}", f"b-{number}", round_id=place))
+            await more
+            await there.accepted(refund(session, f"again-{number}", f"b-{number}", round_id=place))
+        assert booked(database_url, "bet_refunded.v1") == 150
+        assert booked(database_url, "refund_repeated.v1") == 150
 
 
 async def test_many_players_of_two_processes_lose_and_double_nothing(database_url: str) -> None:
