@@ -24,6 +24,7 @@ from ledger.batch import _EVENTS_MAX as EVENTS_MAX
 from ledger.batch import Accepted, Outcome
 from ledger.commands import Command, Deposit, GameCommand, OpenSession, SetGame
 from ledger.committer import Committer, CommitterLimits
+from ledger.outage import Outage
 from ledger.player import PAST_ROUNDS_MAX
 from tests.faults.ledgers import Counts
 from tests.unit.rules.commands import GAMES, SEATS, Maker, T, opening
@@ -126,7 +127,7 @@ class Run:
             retry_pause_s=0,
         )
         store = MemoryStore(self.memory, self._random, self.bounds.faults)
-        return Committer(store, self.counts, limits)
+        return Committer(store, self.counts, Outage([0.0], 0), limits)
 
     async def _client(
         self, committers: Sequence[Committer], waiting: Iterator[Command | SetGame]
