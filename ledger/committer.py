@@ -78,6 +78,7 @@ class Observer(Protocol):
 _TRIES_TOGETHER = 3
 _QUESTION_ROUNDS_MAX = 8
 _DEADLINE_TICK_S = 0.05
+_LATE = "no answer from the database in time"
 
 
 class Tried(Enum):
@@ -87,7 +88,7 @@ class Tried(Enum):
     CONFLICT = "conflict"
     """Others had written: decide again on what they left."""
     LOST = "lost"
-    """The database failed, perhaps after the commit: decide again, which finds it."""
+    """The database failed, perhaps after the commit, or it got too late for some: decide again."""
 
 
 class Committer:
@@ -204,7 +205,7 @@ class Committer:
         try:
             conflicts = 0
             while conflicts < _TRIES_TOGETHER:
-                batch = [pending for pending in batch if not pending.answer.done()]
+                batch = self._waiting(batch)
                 if not batch:
                     return
                 tried = await self._try(batch)
@@ -220,7 +221,7 @@ class Committer:
 
     async def _commit_alone(self, pending: Pending) -> None:
         try:
-            while not pending.answer.done():
+            while self._waiting([pending]):
                 await self._try([pending])
         except Exception:
             # The outermost edge of one command: logged, answered, and nothing in memory trusted.
@@ -228,11 +229,25 @@ class Committer:
             self._forget()
             pending.resolve(Refused(Refusal.INTERNAL, "the command failed"))
 
+    def _waiting(self, batch: Sequence[Pending]) -> Sequence[Pending]:
+        """Those who still wait.
+
+        Who has waited for too long is told so first: this process may have been stopped, and others
+        may have decided since.
+        """
+        oldest = time.monotonic() - self.limits.answer_s
+        for pending in batch:
+            if pending.taken_at < oldest:
+                pending.resolve(Refused(Refusal.UNAVAILABLE, _LATE))
+        return [pending for pending in batch if not pending.answer.done()]
+
     async def _try(self, batch: Sequence[Pending]) -> Tried:
         """Decide the batch, append it and answer."""
         attempt = Attempt(self._recent)
         try:
             await self._decide(attempt, batch)
+            if len(self._waiting(batch)) < len(batch):
+                return Tried.LOST  # nothing more may be booked for who was answered meanwhile
             wanted = attempt.append_batch()
             conflicts = await self._store.append(wanted, self.limits.answer_s)
             if conflicts is not None:
@@ -359,7 +374,7 @@ class Committer:
             while self._queue and self._queue[0].taken_at < oldest:
                 late.append(self._queue.popleft())
             for pending in late:
-                pending.resolve(Refused(Refusal.UNAVAILABLE, "no answer from the database in time"))
+                pending.resolve(Refused(Refusal.UNAVAILABLE, _LATE))
 
     async def _after_appends(self) -> None:
         """Tell readers of the log, and save snapshots.

@@ -25,12 +25,15 @@ from ledger.batch import Outcome
 from ledger.commands import AnyCommand, Command, SetGame
 from ledger.committer import Committer
 from ledger.outage import FailedAt
+from ledger.refusals import Refusal, Refused
 from ledger.wire import Asked, Messages, answered, decode_answered, decode_asked, encode_item
 
 log = structlog.get_logger(__name__)
 
 _RECONNECT_PAUSE_S: Final = 0.5
 _TICK_S: Final = 0.05
+_GRACE_S: Final = 0.2
+"""So much later than the callers the owner is given up: it may be about to say `unavailable`."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -55,32 +58,50 @@ ALONE: Final = Place()
 
 
 class _Inbound(Messages):
-    """The owner's side of a connection; one that breaks off cancels nothing."""
+    """The owner's side of a connection.
+
+    When it ends, what is not decided yet never will be here: the other side answers without it.
+    """
 
     def __init__(self, committers: Sequence[Committer], connections: set[_Inbound]) -> None:
         super().__init__()
         self._committers = committers
         self._connections = connections
+        self._undecided: set[asyncio.Future[Outcome]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """One more."""
+        """One more: an empty list says that somebody is there, and not only a socket."""
         super().connection_made(transport)
         self._connections.add(self)
+        self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """One less."""
         super().connection_lost(exc)
         self._connections.discard(self)
+        self._let_go()
+
+    def close(self) -> None:
+        """End it at once."""
+        super().close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for answer in tuple(self._undecided):
+            answer.cancel()
 
     def message(self, body: bytes) -> None:
         """Hand every command in."""
         for asked in decode_asked(body):
             committer = self._committers[asked.partition]
             answer = committer.submit(asked.command, asked.movement_id, asked.taken_at)
+            self._undecided.add(answer)
             answer.add_done_callback(partial(self._answer, asked.number))
 
     def _answer(self, number: int, answer: asyncio.Future[Outcome]) -> None:
-        self.send(encode_item(answered(number, answer.result())))
+        self._undecided.discard(answer)
+        if not answer.cancelled():
+            self.send(encode_item(answered(number, answer.result())))
 
 
 class CommandServer:
@@ -119,21 +140,34 @@ class _Waiting(NamedTuple):
 
 
 class _Outbound(Messages):
-    """The asking side of a connection."""
+    """The asking side of a connection.
+
+    ``given_up``: it was ended here, so that what was sent may still be executed there.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.waiting: dict[int, _Waiting] = {}
+        self.greeted = asyncio.Event()
         self.closed = self._loop.create_future()
+        self.given_up = False
+
+    def close(self) -> None:
+        """Give the owner up."""
+        self.given_up = self.given_up or self._transport is not None
+        super().close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let `Forwarder.run` know."""
         super().connection_lost(exc)
+        self.greeted.set()
         self.closed.set_result(None)
 
     def message(self, body: bytes) -> None:
         """Resolve what was answered."""
-        for item in decode_answered(body):
+        items = decode_answered(body)
+        self.greeted.set()
+        for item in items:
             outcome = item.outcome()  # before anything is taken out: it may be unreadable
             waiting = self.waiting.pop(item.number, None)
             if waiting is not None and not waiting.answer.done():
@@ -149,6 +183,9 @@ class _Outbound(Messages):
 
 class Forwarder:
     """Commands to one other worker, or to this one's committers while that one is away.
+
+    A command that an owner has got, and that may live, is never decided here: it could be refused
+    here and booked there. Its caller is told `unavailable`; a repetition settles it.
 
     ``answer_s``: nobody waits longer, and an owner that let anybody wait that long counts as away.
     """
@@ -188,36 +225,55 @@ class Forwarder:
             await asyncio.sleep(_RECONNECT_PAUSE_S)
 
     async def _use(self, link: _Outbound) -> None:
-        self._link = link
         try:
+            await link.greeted.wait()
+            self._link = link
             while not link.closed.done():
+                self._keep_deadline(link)
                 await asyncio.wait([link.closed], timeout=_TICK_S)
-                self._drop_late(link)
         finally:
             self._link = None
             link.close()
-            self._take_back(link)
+            self._settle(link)
 
-    def _drop_late(self, link: _Outbound) -> None:
-        """End a connection on which somebody has waited too long."""
-        oldest = next(iter(link.waiting.values()), None)
-        if oldest is not None and oldest.asked.taken_at < time.monotonic() - self._answer_s:
-            log.warning(
-                "partition_owner_does_not_answer", path=self._path, waiting=len(link.waiting)
-            )
-            link.close()
+    def _keep_deadline(self, link: _Outbound) -> None:
+        """Nobody waits for too long, and an owner that does not say so itself is given up."""
+        late = time.monotonic() - self._answer_s
+        for asked, answer in link.waiting.values():
+            if asked.taken_at >= late:
+                return
+            _tell_unavailable(answer)
+            if asked.taken_at < late - _GRACE_S:
+                log.warning(
+                    "partition_owner_does_not_answer", path=self._path, waiting=len(link.waiting)
+                )
+                link.close()
+                return
 
-    def _take_back(self, link: _Outbound) -> None:
-        """Decide here what was not answered; the committer refuses what is too old."""
+    def _settle(self, link: _Outbound) -> None:
+        """Decide here what was not answered, unless the owner may live.
+
+        The committer refuses what is too old.
+        """
         waiting, link.waiting = link.waiting, {}
         if waiting:
             log.info("commands_taken_back", path=self._path, commands=len(waiting))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() - time.monotonic() + self._answer_s
         for asked, answer in waiting.values():
-            self._decide_here(asked).add_done_callback(partial(_pass_on, answer))
+            if link.given_up:
+                loop.call_at(deadline + asked.taken_at, _tell_unavailable, answer)
+            else:
+                self._decide_here(asked).add_done_callback(partial(_pass_on, answer))
 
     def _decide_here(self, asked: Asked) -> asyncio.Future[Outcome]:
         committer = self._committers[asked.partition]
         return committer.submit(asked.command, asked.movement_id, asked.taken_at)
+
+
+def _tell_unavailable(answer: asyncio.Future[Outcome]) -> None:
+    if not answer.done():
+        answer.set_result(Refused(Refusal.UNAVAILABLE, "the partition's owner does not answer"))
 
 
 def _pass_on(answer: asyncio.Future[Outcome], decided: asyncio.Future[Outcome]) -> None:

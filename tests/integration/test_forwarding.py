@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 
 from ledger import forwarding
@@ -21,7 +22,7 @@ from ledger.refusals import Refusal
 from ledger.service import Accepted
 from ledger.wire import Answered
 from tests.conftest import Databases
-from tests.faults.ledgers import CENT, Process, bet, booked, cents, opened
+from tests.faults.ledgers import CENT, Process, bet, booked, cents, opened, query
 
 LINKED_S = 10.0
 
@@ -46,6 +47,14 @@ async def linked(process: Process) -> None:
     forwarders = process.ledger._workers._forwarders.values()
     async with asyncio.timeout(LINKED_S):
         while not all(forwarder._link for forwarder in forwarders):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def unlinked(process: Process) -> None:
+    """Wait until a worker has given its owners up."""
+    forwarders = process.ledger._workers._forwarders.values()
+    async with asyncio.timeout(LINKED_S):
+        while any(forwarder._link for forwarder in forwarders):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -183,10 +192,13 @@ async def test_an_answer_that_is_lost_with_the_owner_is_found_again_and_is_no_re
 async def standing_in(
     directory: str, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
 ) -> AsyncIterator[None]:
-    """Something else where the owner should be."""
+    """Something else where the owner should be; who connects first is greeted as by an owner."""
+    greetings = [(1).to_bytes(4) + msgspec.msgpack.encode([])]
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if greetings:
+                writer.write(greetings.pop())
             await serve(reader, writer)  # type: ignore[misc]
         finally:
             writer.close()
@@ -198,19 +210,67 @@ async def standing_in(
         server.close()
 
 
+async def hang(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Take everything, and never answer: a stopped process keeps its connections open."""
+    await reader.read()
+
+
 async def test_an_owner_that_hangs_holds_nobody_up_for_longer_than_the_deadline(
     database_url: str, directory: str
 ) -> None:
-    """A stopped process keeps its connections open, and never answers."""
+    """Once it is given up, and as long as nobody greets, everything is decided here."""
     place = Place(1, 2, directory)
     async with (
-        standing_in(directory, lambda *_: asyncio.sleep(60)),
+        standing_in(directory, hang),
         opened(database_url, place=place, queue_wait_s=0.2, answer_s=0.5) as second,
     ):
         await linked(second)
         async with asyncio.timeout(LINKED_S):
             assert await second.refused(ReadPlayer(player_id="ann")) is Refusal.UNAVAILABLE
-            assert await second.refused(ReadPlayer(player_id="ann")) is Refusal.UNKNOWN_PLAYER
+            await unlinked(second)
+            for _ in range(8):
+                assert await second.refused(ReadPlayer(player_id="ann")) is Refusal.UNKNOWN_PLAYER
+                await asyncio.sleep(0.1)
+
+
+async def test_what_an_owner_got_that_may_live_is_not_decided_elsewhere(
+    database_url: str, directory: str
+) -> None:
+    """Refused here for the balance of now, it could be booked there once the money has come."""
+    async with opened(database_url) as only:
+        session = await only.player(money=100)
+    async with (
+        standing_in(directory, hang),
+        opened(database_url, place=Place(1, 2, directory), answer_s=0.5) as second,
+    ):
+        await linked(second)
+        assert await second.refused(bet(session, "b-1", 150)) is Refusal.UNAVAILABLE
+        await unlinked(second)
+        assert second.counts.batches == []
+
+
+async def test_what_an_owner_has_not_begun_when_it_is_given_up_is_never_booked(
+    database_url: str, admin_url: str, directory: str
+) -> None:
+    """Its callers were told `unavailable`, and may have been refused by another worker since."""
+    async with opened(database_url, place=Place(0, 2, directory)) as first:
+        session = await first.player()
+        place = Place(1, 2, directory)
+        async with (
+            opened(database_url, place=place, answer_s=0.5) as second,
+            await psycopg.AsyncConnection.connect(admin_url) as blocker,
+        ):
+            await linked(second)
+            await blocker.execute("LOCK TABLE ledger_p00.events IN EXCLUSIVE MODE")
+            begun = asyncio.create_task(second.refused(bet(session, "b-1")))
+            await asyncio.sleep(0.1)
+            assert await second.refused(bet(session, "b-2")) is Refusal.UNAVAILABLE
+            assert await begun is Refusal.UNAVAILABLE
+            await unlinked(second)
+            await blocker.rollback()
+        await first.accepted(bet(session, "b-3"))
+        keys = query(database_url, "SELECT key FROM ledger_p00.transactions ORDER BY version")
+        assert [key for (key,) in keys] == ["deposit:first-ann", "b-1", "b-3"]
 
 
 UNKNOWN_EVENT = msgspec.msgpack.encode([Answered(1, player=Player("ann"), event_name="no.v9")])
@@ -220,7 +280,7 @@ UNKNOWN_EVENT = msgspec.msgpack.encode([Answered(1, player=Player("ann"), event_
 async def test_an_answer_that_cannot_be_read_ends_the_connection_and_nothing_else(
     database_url: str, directory: str, body: bytes
 ) -> None:
-    """Whatever sits there: the command is decided here."""
+    """Whatever sits there may have booked the command; those that come later are decided here."""
 
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -229,9 +289,10 @@ async def test_an_answer_that_cannot_be_read_ends_the_connection_and_nothing_els
 
     async with (
         standing_in(directory, babble),
-        opened(database_url, place=Place(1, 2, directory)) as second,
+        opened(database_url, place=Place(1, 2, directory), answer_s=0.5) as second,
     ):
         await linked(second)
+        assert await second.refused(ReadPlayer(player_id="ann")) is Refusal.UNAVAILABLE
         await second.player()
         assert second.counts.batches
 
