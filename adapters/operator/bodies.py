@@ -131,7 +131,9 @@ class WalletQuery(Body, frozen=True, kw_only=True):
     at: Annotated[
         str | None,
         Meta(
-            description="ISO 8601; UTC without an offset. More than a minute ahead is refused.",
+            description="A date with its time in ISO 8601, UTC without an offset, or a date as"
+            " YYYY-MM-DD: its first moment in UTC. Events at exactly that moment are included."
+            " More than a minute ahead is refused.",
             examples=["2030-01-31T12:00:00Z"],
         ),
     ] = None

@@ -30,6 +30,7 @@ from adapters.operator.route import Given, Route
 from adapters.providers.payload import ID_LENGTH_MAX, parse_object
 from adapters.providers.protocol import RefusedCall
 from adapters.settings import Limits
+from projections.reports.period import read_moment
 
 _WRONG_FIELD = re.compile(r"(?P<what>.*) - at `\$\.?(?P<field>.*)`", re.DOTALL)
 _BLANK = r"Expected `str` matching regex '\\S'"
@@ -80,13 +81,17 @@ def convert(values: dict[str, Any], kind: type[Given], *, strict: bool) -> Given
 
 
 def parse_moment(name: str, text: str) -> datetime:
-    """The moment that ISO 8601 text means, in UTC; without an offset it is UTC already."""
+    """The moment that the text means, in UTC: a date its first, else a date with its time.
+
+    Without an offset it is UTC already. Ends the call as malformed.
+    """
     try:
-        # A plus that was not percent-encoded comes out of a query as a blank.
-        moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
-        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        return read_moment(text, UTC)
     except (ValueError, OverflowError):
-        malformed(f"{name}: expected a time in ISO 8601 such as 2030-01-31T12:00:00Z")
+        malformed(
+            f"{name}: expected a time in ISO 8601 such as 2030-01-31T12:00:00Z,"
+            " or a date such as 2030-01-31 for its first moment in UTC"
+        )
 
 
 def _query(request: web.Request) -> dict[str, Any]:

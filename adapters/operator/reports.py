@@ -27,7 +27,8 @@ _log = structlog.get_logger(__name__)
 _Edge = Annotated[
     str | None,
     Meta(
-        description="A date (a whole day in the time zone) or a moment in ISO 8601.",
+        description="A date as YYYY-MM-DD (a whole day in the time zone), or a date with its time"
+        " in ISO 8601.",
         examples=["2030-01-31"],
     ),
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -20,6 +20,7 @@ DAYS_MAX: Final = 10_000
 """Days that a report tells apart at most."""
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MOMENT: Final = re.compile(r"\d{4}(-?)\d{2}\1\d{2}T\d.*")
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -54,6 +55,22 @@ def read_period(begin: str | None, end: str | None, zone_name: str) -> Period:
     if begins is not None and ends is not None and begins >= ends:
         raise BadRequest(f"from, to: the period ends before it begins ({begin} to {end})")
     return Period(zone_name, begins, ends)
+
+
+def read_moment(text: str, zone: tzinfo, *, days: int = 0) -> datetime:
+    """The moment in UTC that a date or a date with its time means; without an offset ``zone``'s.
+
+    A date is its own first moment, or that of the day so many ``days`` on. It has one form,
+    YYYY-MM-DD: others without a time are not guessed at. Raises ValueError and OverflowError.
+    """
+    if _DATE.fullmatch(text):
+        return _midnight(date.fromisoformat(text) + timedelta(days=days), zone)
+    # A plus that was not percent-encoded comes out of a query as a blank.
+    written = text.strip().replace(" ", "+")
+    if not _MOMENT.fullmatch(written):
+        raise ValueError(f"{text!r} is neither a date nor a date with its time")
+    moment = datetime.fromisoformat(written)
+    return moment.replace(tzinfo=moment.tzinfo or zone).astimezone(UTC)
 
 
 def day_starts(begins: datetime, ends: datetime, zone_name: str) -> list[datetime]:
@@ -97,10 +114,7 @@ def is_whole_hour(moment: datetime) -> bool:
 
 def _read(name: str, text: str, zone: ZoneInfo, *, days: int) -> datetime:
     try:
-        if _DATE.fullmatch(text):
-            moment = _midnight(date.fromisoformat(text) + timedelta(days=days), zone)
-        else:
-            moment = _moment(text, zone)
+        moment = read_moment(text, zone, days=days)
     except (ValueError, OverflowError):
         raise BadRequest(
             f"{name}: {text!r} is neither a date such as 2030-01-31"
@@ -111,13 +125,7 @@ def _read(name: str, text: str, zone: ZoneInfo, *, days: int) -> datetime:
     return moment
 
 
-def _moment(text: str, zone: ZoneInfo) -> datetime:
-    # A plus that was not percent-encoded comes out of a query as a blank.
-    moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
-    return moment.replace(tzinfo=moment.tzinfo or zone).astimezone(UTC)
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
+def _midnight(day: date, zone: tzinfo) -> datetime:
     """The first moment of a day; where clocks jump over midnight, the moment after the jump."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
 

@@ -123,6 +123,7 @@ def test_every_filter_of_the_command_reaches_the_report(run):
         (["open-rounds", "--player-id", "anne"], "there is no player anne"),
         (["profits"], "Invalid value for"),
         (["totals", "--from", "2024-02-30"], "from: '2024-02-30' is neither a date"),
+        (["totals", "--to", "20240131"], "to: '20240131' is neither a date such as 2030-01-31"),
         (["totals", "--tz", "Mars/Olympus"], "tz: 'Mars/Olympus' is no time zone"),
         (["totals", "--currency", "XXX"], "currency: XXX is not known"),
         (["totals", "--format", "xlsx"], "Invalid value for '--format'"),

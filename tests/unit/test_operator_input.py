@@ -215,8 +215,19 @@ def test_a_moment_is_read_whatever_its_form(text):
     assert parse_moment("at", text) == datetime(2030, 1, 31, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["12", "now", "0001-01-01T00:00:00+23:00", "2030-13-01"])
+def test_a_date_is_its_first_moment():
+    """As where a report begins; the answer says which moment was read."""
+    assert parse_moment("at", "2030-01-31") == datetime(2030, 1, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("12", "now", "0001-01-01T00:00:00+23:00", "2030-13-01"),
+        *("20300131", "2030-W05-4", "2030W054", "2030-01-31+01:00", "2030-01-31 01:00"),
+    ],
+)
 def test_a_moment_that_is_none_is_refused(text):
-    """A report for a guessed moment would be worse than none."""
-    with pytest.raises(ProblemFound):
+    """A wallet at a guessed moment would be worse than none."""
+    with pytest.raises(ProblemFound, match="or a date such as 2030-01-31 for its first moment"):
         parse_moment("at", text)

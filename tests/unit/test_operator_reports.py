@@ -98,6 +98,7 @@ async def test_a_report_can_be_downloaded(wanted, kind, beginning):
     [
         ("/reports/profits", "name: 'profits' is no report; there are totals, trial-balance"),
         ("/reports/totals?from=2030-02-30", "from: '2030-02-30' is neither a date"),
+        ("/reports/totals?to=20300201", "to: '20300201' is neither a date such as 2030-01-31"),
         ("/reports/totals?from=2030-02-02&to=2030-02-01", "from, to: the period ends before"),
         ("/reports/totals?tz=Mars/Olympus", "tz: 'Mars/Olympus' is no time zone"),
         ("/reports/totals?format=xlsx", "format: expected one of csv, json, parquet"),

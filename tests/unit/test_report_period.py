@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -67,6 +68,35 @@ def test_what_is_no_period_is_refused_by_field(begin, end, zone, message):
     with pytest.raises(BadRequest) as found:
         read_period(begin, end, zone)
     assert str(found.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "20240301",
+        "2024-W09-5",
+        "2024W095",
+        "2024-W09",
+        "2024-061",
+        "2024-03",
+        "2024-03-01 ",
+        "2024-03-01T",
+        "2024-W09-5T12:00Z",
+        "2024-03-01+01:00",
+        "2024-03-01 01:00",
+        "2024-03-01t12:00",
+    ],
+)
+def test_a_date_has_one_form_and_a_moment_a_time(text):
+    """Read as the midnight that a day begins with, `to` would leave out the whole day.
+
+    An offset behind a date would be taken for a time of day.
+    """
+    message = f"{text!r} is neither a date such as 2030-01-31 nor a time such as"
+    with pytest.raises(BadRequest, match=f"^from: {re.escape(message)}"):
+        read_period(text, None, "UTC")
+    with pytest.raises(BadRequest, match=f"^to: {re.escape(message)}"):
+        read_period(None, text, "UTC")
 
 
 def test_days_begin_at_local_midnight_whatever_the_clocks_do():
