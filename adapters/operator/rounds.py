@@ -12,7 +12,7 @@ from msgspec import Meta
 from adapters.operator.auth import utc_now
 from adapters.operator.bodies import Body, Identifier
 from adapters.operator.problems import ProblemFound, malformed
-from adapters.operator.route import Api, ApiCall, Nothing, Reply, Route
+from adapters.operator.route import Api, ApiCall, Reply, Route
 from ledger.money import to_decimal_string
 from projections.reports.errors import BadRequest, UnknownPlayer
 from projections.reports.rounds import FIRST, RoundFilters, RoundKey, RoundRow
@@ -20,8 +20,9 @@ from projections.reports.rounds import FIRST, RoundFilters, RoundKey, RoundRow
 ROUNDS_PAGE_MAX: Final = 1_000
 """Rounds on one page at most."""
 
-
 Hours = Annotated[int, Meta(ge=0, le=24 * 3_660, description="Opened more than so many hours ago.")]
+After = Annotated[str, Meta(max_length=4_096, description="`next` of the page before.")]
+Limit = Annotated[int, Meta(ge=1, le=ROUNDS_PAGE_MAX)]
 
 
 class RoundsQuery(Body, frozen=True, kw_only=True):
@@ -31,10 +32,15 @@ class RoundsQuery(Body, frozen=True, kw_only=True):
     status: Literal["open", "closed"] | None = None
     older_than_h: Hours | None = None
     player_id: Identifier | None = None
-    after: (
-        Annotated[str, Meta(max_length=4_096, description="`next` of the page before.")] | None
-    ) = None
-    limit: Annotated[int, Meta(ge=1, le=ROUNDS_PAGE_MAX)] = 100
+    after: After | None = None
+    limit: Limit = 100
+
+
+class RoundQuery(Body, frozen=True, kw_only=True):
+    """Which page of the players' rounds of one id."""
+
+    after: After | None = None
+    limit: Limit = ROUNDS_PAGE_MAX
 
 
 class RoundView(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,42 +74,42 @@ class RoundsPage(msgspec.Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-class RoundsFound(msgspec.Struct, frozen=True, kw_only=True):
-    """Every player's round of that id."""
-
-    rounds: list[RoundView]
-
-
 async def list_rounds(api: Api, _call: ApiCall, given: RoundsQuery) -> Reply:
-    """A page of rounds; one more than asked for is read to see if there is another."""
+    """A page of rounds."""
     filters = RoundFilters(
         player_id=given.player_id,
         integration=given.integration,
         is_open=None if given.status is None else given.status == "open",
         opened_before=_opened_before(given.older_than_h),
     )
-    after = FIRST if given.after is None else _read_place(given.after)
     try:
-        found = await api.views.rounds(filters, after, given.limit + 1)
+        page = await _page(api, filters, given)
     except UnknownPlayer as error:
         raise ProblemFound("unknown_player", str(error)) from error
     except BadRequest as error:
         malformed(str(error))
-    page = found[: given.limit]
-    following = _write_place(page[-1].key) if len(found) > given.limit else None
-    return Reply(200, RoundsPage(rounds=[_view(api, row) for row in page], next=following))
+    return Reply(200, page)
 
 
-async def get_round(api: Api, call: ApiCall, _: Nothing) -> Reply:
-    """The rounds of that provider's id, one a player."""
+async def get_round(api: Api, call: ApiCall, given: RoundQuery) -> Reply:
+    """A page of the rounds of that provider's id, one a player: a live table's are many."""
     filters = RoundFilters(integration=call.path["integration"], round_id=call.path["round_id"])
     try:
-        found = await api.views.rounds(filters, FIRST, ROUNDS_PAGE_MAX)
+        page = await _page(api, filters, given)
     except BadRequest as error:
         raise ProblemFound("not_found", "no such integration") from error
-    if not found:
+    if not page.rounds and given.after is None:
         raise ProblemFound("not_found", "no such round")
-    return Reply(200, RoundsFound(rounds=[_view(api, row) for row in found]))
+    return Reply(200, page)
+
+
+async def _page(api: Api, filters: RoundFilters, given: RoundsQuery | RoundQuery) -> RoundsPage:
+    """The page asked for; one round more is read to see if there is another page."""
+    after = FIRST if given.after is None else _read_place(given.after)
+    found = await api.views.rounds(filters, after, given.limit + 1)
+    page = found[: given.limit]
+    following = _write_place(page[-1].key) if len(found) > given.limit else None
+    return RoundsPage(rounds=[_view(api, row) for row in page], next=following)
 
 
 def _opened_before(older_than_h: int | None) -> datetime | None:
@@ -153,9 +159,9 @@ ROUTES: tuple[Route[Any], ...] = (
         method="GET",
         path="/rounds/{integration}/{round_id}",
         role="viewer",
-        summary="The rounds of a provider's id, one a player",
-        takes=Nothing,
-        answers={200: RoundsFound},
+        summary="The rounds of a provider's id, one a player, page by page",
+        takes=RoundQuery,
+        answers={200: RoundsPage},
         handler=get_round,
         problems=("not_found",),
     ),

@@ -221,6 +221,10 @@ async def test_rounds_as_they_open_and_close(url):
             ("p2", "closed"),
         ]
         assert found[0]["stakes"] == "2.50"
+        first = (await service.get("/rounds/slots/r1?limit=1")).json
+        last = (await service.get(f"/rounds/slots/r1?limit=1&after={first['next']}")).json
+        assert first["rounds"] + last["rounds"] == found
+        assert last["next"] is None
         listed = await service.get("/rounds?integration=slots&status=open&older_than_h=0")
         assert [each["player_id"] for each in listed.json["rounds"]] == ["p1"]
         assert (await service.get("/rounds?older_than_h=1")).json["rounds"] == []

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 import pytest
 
 from adapters.operator.auth import utc_now
 from adapters.operator.gpas_report import provider_code
+from adapters.operator.rounds import ROUNDS_PAGE_MAX
 from projections.reports.asked import Filters
 from projections.reports.errors import UnsoundEvents
 from projections.reports.period import Period
 from projections.reports.report import Report, Table, columns
 from projections.reports.rounds import RoundRow
-from tests.unit.operator_fakes import MemoryViews, running
+from tests.unit.operator_fakes import Desk, MemoryViews, running
 
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 REPORT = Report(
@@ -111,6 +112,9 @@ async def test_a_report_can_be_downloaded(wanted, kind, beginning):
         ("/rounds?status=lost", "status: expected one of closed, open"),
         ("/rounds?limit=0", "limit: expected a whole number from 1 to 1000"),
         ("/rounds?after=xyz", "after: expected the next of the page before"),
+        ("/rounds/slots/r1?limit=1001", "limit: expected a whole number from 1 to 1000"),
+        ("/rounds/slots/r1?after=xyz", "after: expected the next of the page before"),
+        ("/rounds/slots/r1?status=open", "Object contains unknown field `status`"),
         ("/rounds?after=WzFd", "after: expected the next of the page before"),
     ],
 )
@@ -211,6 +215,44 @@ async def test_a_round_by_its_id_and_one_that_is_not_there():
         views.kept = ()
         gone = await desk.get("/rounds/slots/r2")
     assert (gone.status, gone.code) == (404, "not_found")
+
+
+async def seen_by_page(desk: Desk, path: str, limit: int | None = None) -> list[list[str]]:
+    """The players of every page, as `next` leads on."""
+    query = {} if limit is None else {"limit": str(limit)}
+    pages = []
+    while True:
+        answer = await desk.get(f"{path}?{urlencode(query)}")
+        assert answer.status == 200
+        pages.append([each["player_id"] for each in answer.json["rounds"]])
+        if answer.json["next"] is None:
+            return pages
+        query["after"] = answer.json["next"]
+
+
+async def test_a_round_that_thousands_share_comes_page_by_page():
+    """A live table's round is everybody's: none of its players may be left out unsaid."""
+    players = [f"p{number:04}" for number in range(ROUNDS_PAGE_MAX + 1)]
+    kept = [msgspec.structs.replace(ROUND, player_id=player_id) for player_id in players]
+    views = MemoryViews(kept=kept)
+    async with running(views=views) as desk:
+        whole = await seen_by_page(desk, "/rounds/slots/r%2F1")
+        halves = await seen_by_page(desk, "/rounds/slots/r%2F1", limit=600)
+    assert whole == [players[:ROUNDS_PAGE_MAX], players[ROUNDS_PAGE_MAX:]]
+    assert halves == [players[:600], players[600:]]
+    assert {(filters.integration, filters.round_id) for filters, _, _ in views.asked} == {
+        ("slots", "r/1")
+    }
+
+
+async def test_behind_the_last_player_of_a_round_the_page_is_empty():
+    """The round is there all the same: only a first page without anybody is no round."""
+    views = MemoryViews(kept=[ROUND, msgspec.structs.replace(ROUND, player_id="p2")])
+    async with running(views=views) as desk:
+        behind = (await desk.get("/rounds/slots/r%2F1?limit=1")).json["next"]
+        views.kept = [ROUND]
+        rest = await desk.get(f"/rounds/slots/r%2F1?after={quote(behind)}")
+    assert (rest.status, rest.json) == (200, {"rounds": [], "next": None})
 
 
 @pytest.mark.parametrize(
