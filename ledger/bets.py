@@ -98,7 +98,7 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
         exceptions += ("round_mismatch",)
     unbound = found is None and command.round_id is None
     fields = _about(player, command, stamp, command.currency, _split(command.amount, found))
-    fields["game"] = command.game or (found.game if found else None)
+    fields["game"] = command.game or (_game_of(found, command.bet_key) if found else None)
     event = WinCredited(
         **fields,
         round_id=(command.round_id or own_round(command.key)) if found is None else found.round_id,
@@ -397,11 +397,20 @@ def _about_reversal(
     mismatch = command.round_id not in (None, found.round_id)
     return _about(player, command, stamp, found.currency, change) | {
         "round_id": found.round_id,
-        "game": command.game or found.game,
+        "game": _game_of(found, command.original_key),
         "closes_round": command.closes_round and not found.closed,
         "refers_to": command.original_key,
         "exceptions": command.exceptions + (("round_mismatch",) if mismatch else ()),
     }
+
+
+def _game_of(found: Round, key: str | None) -> str | None:
+    """The game in which a bet or a win of the round counts, whatever a call about it says.
+
+    Without such a movement the one that the round was opened in.
+    """
+    movements: Iterator[Bet | Win] = chain(found.bets, found.wins)
+    return next((each.game for each in movements if each.key == key and each.game), found.game)
 
 
 def _noting_amount(command: Reversal, original: Wallet, fields: dict[str, Any]) -> dict[str, Any]:

@@ -100,18 +100,20 @@ class Session(msgspec.Struct, frozen=True, gc=False):
 
 
 class Bet(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A stake with its exact split."""
+    """A stake with its exact split. ``game``: where it is not the round's."""
 
     key: str
     real: int
     bonus: int
     refunded: bool = False
+    game: str | None = None
 
 
 class Win(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A win.
 
     It settles ``bet_key``, or where it names none or closed its round, the first ``covers`` bets.
+    ``game``: where it is not the round's.
     """
 
     key: str
@@ -120,6 +122,7 @@ class Win(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     bet_key: str | None
     covers: int
     reversed: bool = False
+    game: str | None = None
 
 
 class Round(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -384,22 +387,28 @@ def _losses(player: Player, event: Movement) -> dict[str, Losses]:
 
 
 def _bet_placed(player: Player, event: BetPlaced) -> Player:
-    bet = Bet(event.key, -event.real, -event.bonus)
+    def with_bet(found: Round) -> Round:
+        bet = Bet(event.key, -event.real, -event.bonus, game=_other_game(found, event))
+        return replace(found, bets=(*found.bets, bet))
+
     sessions = player.sessions
     session = sessions.get(event.session) if event.session else None
     if session is not None:
         first_bet_at = session.first_bet_at or event.recorded_at
         live = replace(session, last_bet_at=event.recorded_at, first_bet_at=first_bet_at)
         sessions = sessions | {session.session: live}
-    return _booked(
-        player, event, lambda found: replace(found, bets=(*found.bets, bet)), sessions=sessions
-    )
+    return _booked(player, event, with_bet, sessions=sessions)
+
+
+def _other_game(found: Round, event: GameMovement) -> str | None:
+    return None if event.game == found.game else event.game
 
 
 def _win_credited(player: Player, event: WinCredited) -> Player:
     def with_win(found: Round) -> Round:
         covers = len(found.bets) if event.refers_to is None or event.closes_round else 0
-        win = Win(event.key, event.real, event.bonus, event.refers_to, covers)
+        game = _other_game(found, event)
+        win = Win(event.key, event.real, event.bonus, event.refers_to, covers, game=game)
         return replace(found, wins=(*found.wins, win))
 
     return _booked(player, event, with_win)

@@ -294,3 +294,17 @@ def test_a_round_of_a_wallet_that_memory_does_not_know_is_refused_and_no_error()
         decision = decide(stale, command, Stamp(world.now, "m1"), Known({}))
         assert isinstance(decision, Refused)
         assert decision.refusal is Refusal.CURRENCY_MISMATCH
+
+
+def test_what_is_done_about_a_bet_counts_in_the_bets_own_game():
+    """A round may be played in several; else revenue moves from one studio to another."""
+    world = World().given()
+    world.bet("b1", 5, game="slot")
+    world.bet("b2", 5, game="dice")
+    world.bet("b3", 5, game="dice")
+    assert only(world.refund("f2", "b2", game=None)).game == "dice"
+    assert only(world.refund("f1", "b1", game="roulette")).game == "slot"
+    assert only(world.win("w3", 9, bet_key="b3", game=None)).game == "dice"
+    assert only(world.reverse("v3", "w3", game=None)).game == "dice"
+    assert only(world.win("w", 9, game="slot")).game == "slot"
+    assert only(world.reverse("v", "w", game=None)).game == "slot"
