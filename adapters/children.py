@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import structlog
 
+from ledger.repeated import Repeated
+
 log = structlog.get_logger(__name__)
 
 _TICK_S: Final = 0.5
@@ -20,13 +22,14 @@ _TICK_S: Final = 0.5
 class Children:
     """Processes that are started again whenever they end.
 
-    ``died`` is told the process id of one that ended by itself.
+    ``died`` is told the process id of one that ended by itself, once.
     """
 
     def __init__(self, died: Callable[[int], None]) -> None:
         self._died = died
         self._targets: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        self._processes: list[SpawnProcess] = []
+        self._processes: list[SpawnProcess | None] = []  # None: to be started
+        self._failures = Repeated()
 
     def add(self, target: Callable[..., None], *arguments: Any) -> None:
         """Start a process that calls ``target`` with the arguments and this process's id."""
@@ -37,18 +40,37 @@ class Children:
         """Start again what ends, until cancelled."""
         while True:
             await asyncio.sleep(_TICK_S)
-            for place, process in enumerate(self._processes):
-                if not process.is_alive():
-                    log.error("worker_died", process_id=process.pid, exit_code=process.exitcode)
-                    self._died(process.pid or 0)
-                    self._processes[place] = self._start(place)
+            for place in range(len(self._processes)):
+                try:
+                    self._keep_one(place)
+                except Exception:
+                    # The outermost loop: a machine out of memory or files has some again later.
+                    if times := self._failures.happened():
+                        log.exception("worker_not_replaced", times=times)
 
     async def stop(self, wait_s: float) -> None:
-        """Send SIGTERM to all and wait for them."""
-        for process in self._processes:
+        """Send SIGTERM to all and wait for them; kill those that have not ended by then."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_s
+        processes = [process for process in self._processes if process is not None]
+        for process in processes:
             process.terminate()
-        for process in self._processes:
-            await asyncio.to_thread(process.join, wait_s)
+        for process in processes:
+            await asyncio.to_thread(process.join, max(0.0, deadline - loop.time()))
+            if process.is_alive():
+                log.error("worker_killed", process_id=process.pid, waited_s=wait_s)
+                process.kill()
+                await asyncio.to_thread(process.join)
+
+    def _keep_one(self, place: int) -> None:
+        process = self._processes[place]
+        if process is not None and process.is_alive():
+            return
+        if process is not None:
+            log.error("worker_died", process_id=process.pid, exit_code=process.exitcode)
+            self._processes[place] = None
+            self._died(process.pid or 0)
+        self._processes[place] = self._start(place)
 
     def _start(self, place: int) -> SpawnProcess:
         target, arguments = self._targets[place]
