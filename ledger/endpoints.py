@@ -150,9 +150,14 @@ class Reader:
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
 
-    async def fetch(self, statement: bytes, parameters: Sequence[Any] = ()) -> list[Any]:
-        """All rows of a statement that may be repeated. Raises `StoreUnavailable`."""
-        deadline = asyncio.get_running_loop().time() + _READ_S
+    async def fetch(
+        self, statement: bytes, parameters: Sequence[Any] = (), *, within_s: float = _READ_S
+    ) -> list[Any]:
+        """All rows of a statement that may be repeated. Raises `StoreUnavailable`.
+
+        Whoever has less time says so: to cancel it asks the server to stop, and waits for that.
+        """
+        deadline = asyncio.get_running_loop().time() + within_s
         try:
             async with asyncio.timeout_at(deadline):
                 await self._turn.acquire()

@@ -24,12 +24,14 @@ from ledger.forwarding import ALONE, Place, Workers
 from ledger.outage import Outage
 from ledger.player import Player, PlayerEvent, evolve
 from ledger.refusals import Refused
-from ledger.store import SessionRow, Store, TransactionRow
+from ledger.store import SessionRow, Store, StoreUnavailable, TransactionRow
 
 __all__ = ["Accepted", "Ledger", "Outcome", "Refused", "movement_id", "token_hash"]
 
 _SESSIONS_MAX: Final = 50_000
 _PAGE: Final = 1000
+_CHECK_S: Final = 1.8
+"""Less than the 2 s after which some load balancers give up."""
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 
@@ -194,9 +196,17 @@ class Ledger:
         return result
 
     async def check(self) -> None:
-        """Raises `StoreUnavailable`, `CommitUnknown` unless every partition can read and append."""
-        await asyncio.gather(*(store.ping() for store in self._stores))
-        await asyncio.gather(*(committer.check() for committer in self._committers))
+        """Raises `StoreUnavailable`, `CommitUnknown` unless every partition can read and append.
+
+        Within 2 s, and not to be cancelled: of a frozen database that would take longer.
+        """
+        deadline = asyncio.get_running_loop().time() + _CHECK_S
+        await asyncio.gather(*(store.ping(_CHECK_S) for store in self._stores))
+        try:
+            async with asyncio.timeout_at(deadline):
+                await asyncio.gather(*(committer.check() for committer in self._committers))
+        except TimeoutError:
+            raise StoreUnavailable("no answer in time") from None
 
     def _candidates(self, token: str) -> Sequence[Store]:
         """The store that a token of ours names first; for any other text all of them."""

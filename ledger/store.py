@@ -229,9 +229,9 @@ class Store:
         """Wake those who listen to this partition's log (channel `{schema}_events`)."""
         await self._fetch("notify")
 
-    async def ping(self) -> None:
-        """Raises `StoreUnavailable` unless the database answers."""
-        await self._fetch("ping")
+    async def ping(self, within_s: float) -> None:
+        """Raises `StoreUnavailable` unless the database answers in time."""
+        await self._reader.fetch(statement("ping", self.schema), within_s=within_s)
 
     async def _fetch(self, name: str, *parameters: object) -> list[Any]:
         return await self._reader.fetch(statement(name, self.schema), parameters)

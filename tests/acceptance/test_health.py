@@ -134,6 +134,37 @@ async def test_readiness_follows_the_database_down_and_up_again(
             assert value(text, "wallet_ledger_store_reconnects_total") >= 1
 
 
+def test_a_service_whose_database_is_frozen_says_in_time_that_it_is_not_ready(
+    own_server: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """Who asks gives up after seconds, and an answer that never comes is taken for any reason."""
+    database = {"url": own_server.url(), "migrate_url": own_server.migrate_url}
+    with running(tmp_path / "service", database=database, limits=HASTY) as service:
+        with frozen(own_server):
+            for _ in range(2):
+                started = time.monotonic()
+                status, body = service.get("/health/ready")
+                assert (status, b"unavailable" in body) == (503, True)
+                assert time.monotonic() - started < 4
+        until(lambda: service.get("/health/ready")[0] == 200)
+
+
+@contextmanager
+def frozen(server: EmbeddedPostgres) -> Iterator[None]:
+    """Every process of the server does nothing until the block ends: connected, and silent."""
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGSTOP)  # first: it starts no further ones
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text()
+    stopped = [server.pid, *map(int, children.split())]
+    try:
+        for process_id in stopped[1:]:
+            os.kill(process_id, signal.SIGSTOP)
+        yield
+    finally:
+        for process_id in stopped:
+            os.kill(process_id, signal.SIGCONT)
+
+
 async def _player(site: Site) -> str:
     """A player, also where the first tries come too late."""
     while True:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 import pytest
 from structlog.testing import capture_logs
@@ -10,9 +16,13 @@ from ledger import outage, repeated
 from ledger.outage import Outage
 from ledger.refusals import Refusal
 from ledger.store import StoreUnavailable
-from tests.faults.ledgers import Process, bet, opened
+from tests.faults.ledgers import Process, bet, opened, query
 
 APPEND = "EXECUTE ON ROUTINE ledger_p00.append"
+READING = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = 'wallet-ledger read ledger_p00'"
+)
 
 
 def execute(url: str, statement: str) -> None:
@@ -55,6 +65,35 @@ async def test_an_empty_append_just_after_a_failure_does_not_end_an_outage(
             await one.ledger.check()
         await one.accepted(bet(session, "booked"))
         await one.ledger.check()
+
+
+async def test_a_check_of_a_server_that_is_frozen_fails_in_time_and_holds_up_no_read(
+    database_url: str, admin_url: str
+) -> None:
+    """Who asks whether it is ready waits two seconds, and a player's bet waits for the same reads.
+
+    A read that is cancelled would wait for the server's word on that, for five seconds or ten.
+    """
+    async with opened(database_url) as one:
+        await one.player()
+        await one.ledger.check()
+        with frozen(admin_url):
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await one.ledger.check()
+            await one.ledger.check()  # on a connection made anew
+            assert time.monotonic() - started < 4
+
+
+@contextmanager
+def frozen(admin_url: str) -> Iterator[None]:
+    """The server's process that reads for the ledger does nothing until the block ends."""
+    ((process_id,),) = query(admin_url, READING)
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process_id, signal.SIGCONT)
 
 
 async def test_tries_that_all_fail_are_said_once_and_then_counted(

@@ -164,7 +164,7 @@ async def test_a_connection_lost_while_idle_costs_nothing(store: Store, admin_ur
     """After a database restart the first calls must not all be unknown."""
     for number in range(3):
         assert await store.append(first_bet(f"k{number}", f"p{number}"), DEADLINE_S) is None
-        await store.ping()
+        await store.ping(DEADLINE_S)
         await ask(
             admin_url,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -242,7 +242,7 @@ async def test_reads_snapshots_and_notifications_do_not_wait_for_the_standby(
     """While writes stop, balances can still be shown; and none of these must ever block."""
     store, _ = waiting
     async with asyncio.timeout(3):
-        await store.ping()
+        await store.ping(DEADLINE_S)
         await store.notify()
         await store.save_snapshots([SnapshotRow("player:x", 1, bytes(40))])
         assert await store.heads(["player:x"]) == {"player:x": 0}
