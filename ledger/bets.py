@@ -1,4 +1,7 @@
-"""The rules of the game: bets, wins, refunds, reversals and rounds (rules 3 to 12)."""
+"""The rules of the game: bets, wins, refunds, reversals and rounds (rules 3 to 12).
+
+One module although a long one: what undoes a bet or a win is read beside what books it.
+"""
 
 from __future__ import annotations
 
