@@ -189,8 +189,8 @@ class Journal:
             await connection.execute("SET synchronous_commit = off")
             insert = PreparedStatement(connection)
             # Looking for rows that are there costs a quarter more: only after a failed write.
-            name = "insert_calls_again" if self._in_doubt else "insert_calls"
-            await insert.prepare(statement(name))
+            looking = b" ON CONFLICT DO NOTHING" if self._in_doubt else b""
+            await insert.prepare(statement("insert_calls") + looking)
         except BaseException:
             await connection.close()
             raise

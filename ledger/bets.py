@@ -1,13 +1,8 @@
-"""The rules of the game: bets, wins, refunds, reversals and rounds (rules 3 to 12).
-
-One module although a long one: what undoes a bet or a win is read beside what books it.
-"""
+"""The rules of the game: bets, wins, refunds, reversals and rounds (rules 3 to 12)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import chain
 from typing import Any
 
 from ledger.commands import (
@@ -33,6 +28,7 @@ from ledger.events import (
     WinReversed,
 )
 from ledger.money import UNITS_MAX
+from ledger.originals import game_of, locate, recall_original, recall_round
 from ledger.player import Bet, Losses, Player, Round, Session, Wallet, Win, own_round
 from ledger.refusals import Refusal, Refused
 from ledger.sessions import find_session, is_live
@@ -101,7 +97,7 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
         exceptions += ("round_mismatch",)
     unbound = found is None and command.round_id is None
     fields = _about(player, command, stamp, command.currency, _split(command.amount, found))
-    fields["game"] = command.game or (_game_of(found, command.bet_key) if found else None)
+    fields["game"] = command.game or (game_of(found, command.bet_key) if found else None)
     event = WinCredited(
         **fields,
         round_id=(command.round_id or own_round(command.key)) if found is None else found.round_id,
@@ -120,7 +116,7 @@ def reverse(  # noqa: PLR0911 - one return a refusal, in the order of the table
     session = _any_session(player, command, known)
     if isinstance(session, Refused | Recall):
         return session
-    located = _locate(player, command, command.original_key)
+    located = locate(player, command, command.original_key)
     if located is None:
         return _reverse_unknown(player, command, stamp, known, session)
     found, original = located
@@ -142,7 +138,7 @@ def close_round(player: Player, command: CloseRound, stamp: Stamp, known: Known)
     assert command.round_id is not None
     found = player.round(command.integration, command.round_id)
     if found is None:
-        return _recall_round(player, command.integration, command.round_id, known) or Refused(
+        return recall_round(player, command.integration, command.round_id, known) or Refused(
             Refusal.ORIGINAL_NOT_FOUND, f"no round {command.round_id}"
         )
     if found.closed:
@@ -243,18 +239,18 @@ def _round_of_win(
     That of the bet it names, or where there is no such bet, the one it names.
     """
     if command.bet_key is not None:
-        located = _locate(player, command, command.bet_key)
+        located = locate(player, command, command.bet_key)
         if located is not None and isinstance(located[1], Bet):
             return located[0], None
         if located is None:
-            recall = _recall_original(player, command, command.bet_key, known)
+            recall = recall_original(player, command, command.bet_key, known)
             if recall is not None:
                 return None, recall
     round_id = command.round_id or own_round(command.key)
     found = player.round(command.integration, round_id)
     if found is not None:
         return found, None
-    return None, _recall_round(player, command.integration, round_id, known)
+    return None, recall_round(player, command.integration, round_id, known)
 
 
 def _win_refused(command: CreditWin, found: Round | None, known: Known) -> Refused | None:
@@ -287,7 +283,7 @@ def _reverse_unknown(
 
     Read it back, refuse, or keep a tombstone for a bet (rule 8).
     """
-    recall = _recall_original(player, command, command.original_key, known)
+    recall = recall_original(player, command, command.original_key, known)
     if recall is not None:
         return recall
     currency = command.currency or (session.currency if session else None)
@@ -339,47 +335,6 @@ def _take_back(player: Player, command: Reversal, stamp: Stamp, found: Round, wi
     return (WinReversed(**fields, shortfall=shortfall),)
 
 
-def _locate(player: Player, command: GameCommand, key: str) -> tuple[Round, Bet | Win] | None:
-    """The bet or win with this key in the rounds in memory.
-
-    Most likely it is in the round that the command names; else newest first.
-    """
-    named = player.round(command.integration, command.round_id or "")
-    first = () if named is None else (named,)
-    for found in chain(first, player.rounds_of(key)):
-        if found.integration == command.integration:
-            movements: Iterator[Bet | Win] = chain(found.bets, found.wins)
-            for movement in movements:
-                if movement.key == key:
-                    return found, movement
-    return None
-
-
-def _recall_original(player: Player, command: GameCommand, key: str, known: Known) -> Recall | None:
-    """What must be read back before a movement that is not in memory can be judged.
-
-    None when nothing would help.
-    """
-    original = (command.integration, key)
-    if not known.is_settled(original):
-        return Recall(transaction=original)
-    found = known.transaction(original)
-    if found is None or found.player_id != player.player_id:
-        return None
-    if not isinstance(found.event, BetPlaced | WinCredited) or (
-        isinstance(command, CreditWin) and not isinstance(found.event, BetPlaced)
-    ):
-        return None  # no command ever needs two rounds: they could push each other out of memory
-    assert found.event.round_id is not None
-    return _recall_round(player, command.integration, found.event.round_id, known)
-
-
-def _recall_round(player: Player, integration: str, round_id: str, known: Known) -> Recall | None:
-    if (player.player_id, integration, round_id) in known.absent_rounds:
-        return None
-    return Recall(round=(integration, round_id))
-
-
 def _about(
     player: Player,
     command: GameCommand,
@@ -400,20 +355,11 @@ def _about_reversal(
     mismatch = command.round_id not in (None, found.round_id)
     return _about(player, command, stamp, found.currency, change) | {
         "round_id": found.round_id,
-        "game": _game_of(found, command.original_key),
+        "game": game_of(found, command.original_key),
         "closes_round": command.closes_round and not found.closed,
         "refers_to": command.original_key,
         "exceptions": command.exceptions + (("round_mismatch",) if mismatch else ()),
     }
-
-
-def _game_of(found: Round, key: str | None) -> str | None:
-    """The game in which a bet or a win of the round counts, whatever a call about it says.
-
-    Without such a movement the one that the round was opened in.
-    """
-    movements: Iterator[Bet | Win] = chain(found.bets, found.wins)
-    return next((each.game for each in movements if each.key == key and each.game), found.game)
 
 
 def _noting_amount(command: Reversal, original: Wallet, fields: dict[str, Any]) -> dict[str, Any]:

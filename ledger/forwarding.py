@@ -256,7 +256,7 @@ class Forwarder:
         The committer refuses what is too old.
         """
         waiting, link.waiting = link.waiting, {}
-        if waiting:
+        if waiting and not link.given_up:
             log.info("commands_taken_back", path=self._path, commands=len(waiting))
         loop = asyncio.get_running_loop()
         deadline = loop.time() - time.monotonic() + self._answer_s

@@ -117,19 +117,6 @@ SELECT * FROM unnest(
     $15::text[], $16::text[], $17::bigint[]
 )
 
--- name: insert_calls_again
-INSERT INTO ledger.calls (
-    received_at, integration, operation, method, path, query, body, status, answer, outcome,
-    player_id, transaction_id, duration_us, remote, key_id, trace_id, id
-)
-OVERRIDING SYSTEM VALUE
-SELECT * FROM unnest(
-    $1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
-    $8::bigint[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::text[],
-    $15::text[], $16::text[], $17::bigint[]
-)
-ON CONFLICT DO NOTHING
-
 -- name: calls_of_transaction
 SELECT
     id, received_at, integration, operation, method, path, query, body, status, answer, outcome,
