@@ -100,6 +100,8 @@ _SETTINGS: Final = {
     "synchronous_commit": "on",
     "wal_level": "replica",
     "max_wal_size": "4GB",
+    # What a busy hour has made of the log stays for the next: commits wait while files are made.
+    "min_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "shared_buffers": _shared_buffers(),
     "max_connections": "200",

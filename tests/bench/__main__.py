@@ -52,6 +52,8 @@ def run(options: Options) -> None:
         say("starting PostgreSQL")
         postgres = stack.enter_context(running_postgres(directory))
         postgres.require_durable()
+        say("filling its write-ahead log")
+        postgres.fill_wal()
         about = _about(postgres, options)
         plan = Plan(options, postgres, stack, say)
         samples = measure(plan.prepare(), options)
@@ -72,7 +74,8 @@ def _about(postgres: Postgres, options: Options) -> dict[str, str]:
         "database": f"{database}, fsync and synchronous_commit on, Unix socket",
         "method": f"medians of {options.rounds} interleaved rounds of {options.seconds:g} s, "
         "shares within a round; "
-        "database, service and load generator share the cores; closed loop",
+        "database, service and load generator share the cores; closed loop; "
+        "write-ahead log in use again, as after a day",
         "load at start": _load(),
     }
 

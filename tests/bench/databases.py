@@ -14,6 +14,8 @@ from tests.bench.processes import BenchmarkError
 
 # the one setting that differs from the embedded server's own: 128 clients must fit beside the rest
 CONNECTIONS_MAX = "400"
+WAL_FILL_BYTES = 80_000_000
+WAL_FILLS = 30  # beyond what the embedded server writes between two checkpoints
 DURABLE_SETTINGS = ("fsync", "full_page_writes", "synchronous_commit")
 
 
@@ -71,6 +73,17 @@ class Postgres:
         self.execute(f"ALTER SYSTEM SET commit_delay = {microseconds}")
         self.execute(f"ALTER SYSTEM SET commit_siblings = {0 if microseconds else 5}")
         self.execute("SELECT pg_reload_conf()")
+
+    def fill_wal(self) -> None:
+        """Let the server have files for its log to use again, as one that has run for a day has.
+
+        A new one writes each file with zeros first, and all commits wait for that: at full load
+        80 ms in every second, which says something of its first minutes only.
+        """
+        message = f"pg_logical_emit_message(false, 'fill', repeat('x', {WAL_FILL_BYTES}))"
+        for _ in range(WAL_FILLS):
+            self.execute(f"SELECT {message}")
+        self.execute("CHECKPOINT")
 
     def require_durable(self) -> None:
         """Refuse to measure a database that acknowledges what it could still lose."""
