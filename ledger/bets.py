@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,6 +62,9 @@ def place_bet(  # noqa: PLR0911 - one return a refusal, in the order of the tabl
         return Refused(Refusal.ROUND_CLOSED, f"round {round_id} is closed")
     if command.amount > max(wallet.total, 0):
         return Refused(Refusal.INSUFFICIENT_FUNDS, "the balance does not cover the stake")
+    refused = None if found is None else _sum_overflow(found.bets, command.amount)
+    if refused is not None:
+        return refused
     event = BetPlaced(
         **_about(player, command, stamp, command.currency, _stake(wallet, command)),
         round_id=round_id,
@@ -88,6 +92,8 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
     ):
         return Refused(Refusal.CURRENCY_MISMATCH, f"the bet is not in {command.currency}")
     refused = _win_refused(command, found, known) or overflow(wallet, command.amount, UNITS_MAX)
+    if refused is None and found is not None:
+        refused = _sum_overflow(found.wins, command.amount)
     if refused is not None:
         return refused
     exceptions = command.exceptions
@@ -204,6 +210,13 @@ def _limit_exceeded(player: Player, command: PlaceBet, now: datetime) -> bool:
             (lost.month_net, limits.loss_limit_month),
         )
     )
+
+
+def _sum_overflow(parts: Iterable[Bet | Win], amount: int) -> Refused | None:
+    """A refusal if ``amount`` more would make a round's stakes or wins too large to be kept."""
+    if sum(part.real + part.bonus for part in parts) + amount > UNITS_MAX:
+        return Refused(Refusal.MALFORMED_REQUEST, "the round's sum would be too large")
+    return None
 
 
 def _stake(wallet: Wallet, command: PlaceBet) -> Wallet:

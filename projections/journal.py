@@ -50,6 +50,7 @@ from projections.writes import (
     TextCells,
     Write,
     copied,
+    numerics,
     timestamps,
 )
 
@@ -148,8 +149,8 @@ def _columns(rows: dict[_Hour, list[int]]) -> list[Packed]:
         timestamps(hours),
         Packed(arrays.texts(accounts)),
         Packed(arrays.texts(currencies)),
-        Packed(arrays.bigints(debits)),
-        Packed(arrays.bigints(credits_)),
+        numerics(debits),
+        numerics(credits_),
     ]
 
 

@@ -12,7 +12,7 @@ from ledger import arrays
 from ledger.events import BetPlaced, BetRefunded, GameMovement, WinCredited, WinReversed
 from projections.entries import Entry, names_of, pick
 from projections.rounds import uncovered
-from projections.writes import HOUR, Change, Packed, Write, timestamps
+from projections.writes import HOUR, Change, Packed, Write, numerics, timestamps
 
 _NAMES: Final = names_of(BetPlaced, BetRefunded, WinCredited, WinReversed)
 _COLUMN: Final[dict[type[GameMovement], int]] = {
@@ -21,6 +21,7 @@ _COLUMN: Final[dict[type[GameMovement], int]] = {
     WinCredited: 6,
     WinReversed: 9,
 }
+_COUNTS: Final = frozenset(_COLUMN.values())
 _SHORTFALLS: Final = 12
 
 _Key: TypeAlias = tuple[int, str, str, str]
@@ -57,5 +58,8 @@ def _columns(rows: dict[_Key, list[int]]) -> list[Packed]:
         Packed(arrays.texts(integrations)),
         Packed(arrays.texts(games)),
         Packed(arrays.texts(currencies)),
-        *(Packed(arrays.bigints(sums)) for sums in zip(*rows.values(), strict=True)),
+        *(
+            Packed(arrays.bigints(sums)) if place in _COUNTS else numerics(sums)
+            for place, sums in enumerate(zip(*rows.values(), strict=True))
+        ),
     ]

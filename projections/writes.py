@@ -128,6 +128,11 @@ def timestamps(moments: Sequence[int]) -> Packed:
     return Packed(data and data[:_ELEMENT] + _TIMESTAMP + data[_ELEMENT + len(_TIMESTAMP) :])
 
 
+def numerics(sums: Sequence[int]) -> Packed:
+    """A text[] of integers of any size, for a cast to numeric[]: sums outgrow a bigint."""
+    return Packed(arrays.texts(list(map(str, sums))))
+
+
 def microseconds(moment: datetime) -> int:
     """Microseconds since 2000-01-01 UTC: a timestamp as PostgreSQL keeps it."""
     since = moment - _EPOCH

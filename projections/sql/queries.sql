@@ -110,7 +110,7 @@ COPY {schema}.journal{suffix} (
 -- name: add_account_hours
 INSERT INTO {schema}.account_hours{suffix} AS kept (hour, account, currency, debit, credit)
 SELECT * FROM unnest(
-    %s::timestamptz[], %s::text[], %s::text[], %s::bigint[], %s::bigint[]
+    %s::timestamptz[], %s::text[], %s::text[], %s::text[]::numeric[], %s::text[]::numeric[]
 )
 ON CONFLICT (hour, account, currency) DO UPDATE
 SET debit = kept.debit + excluded.debit, credit = kept.credit + excluded.credit
@@ -123,9 +123,11 @@ INSERT INTO {schema}.totals{suffix} AS kept (
 )
 SELECT * FROM unnest(
     %s::timestamptz[], %s::text[], %s::text[], %s::text[],
-    %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-    %s::bigint[]
+    %s::bigint[], %s::text[]::numeric[], %s::text[]::numeric[],
+    %s::bigint[], %s::text[]::numeric[], %s::text[]::numeric[],
+    %s::bigint[], %s::text[]::numeric[], %s::text[]::numeric[],
+    %s::bigint[], %s::text[]::numeric[], %s::text[]::numeric[],
+    %s::text[]::numeric[]
 )
 ON CONFLICT (hour, integration, game, currency) DO UPDATE SET
     bet_count = kept.bet_count + excluded.bet_count,

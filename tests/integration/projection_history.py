@@ -13,6 +13,7 @@ from ledger.chain import GENESIS
 from ledger.codec import game_stream, player_stream, seal
 from ledger.commands import CreditWin, ForfeitBonus, Policy, ReverseWin, Withdraw
 from ledger.events import Event, GameDisabled, GameEnabled
+from ledger.money import UNITS_MAX
 from ledger.player import Player, PlayerEvent
 from ledger.store import AppendBatch, EventRow, Store
 from tests.unit.rules.commands import Maker, opening
@@ -77,6 +78,15 @@ class History:
                 self._switch_a_game()
                 self._take_back_a_spent_win()
 
+    def win_the_largest_sums(self) -> None:
+        """Pay out as much as a wallet holds, staked and won three times within the hour."""
+        for number in range(3):
+            wallet = self._world.wallet("p1", "EUR")
+            self._world.money(ForfeitBonus, f"forfeit{number}", wallet.bonus)
+            self._world.money(Withdraw, f"payout{number}", wallet.real)
+            fields = self._of_provider(f"huge{number}w", "win")
+            self._world.execute(CreditWin(**fields, amount=UNITS_MAX))
+
     async def append(self, store: Store) -> None:
         """Append what is not in the log yet, in one batch."""
         rows = self._log.rows(self.booked[self._log.length :])
@@ -88,21 +98,24 @@ class History:
         self._spent += 1
         key = f"spent{self._spent}"
         policy = Policy(reversal_shortfall="clamp" if self._spent % 2 else "negative")
-        fields: dict[str, Any] = {
-            "player_id": "p1",
-            "integration": "a",
-            "policy": policy,
-            "currency": "EUR",
-        }
-
-        def named(name: str, operation: str) -> dict[str, Any]:
-            return {"key": f"{key}{name}", "transaction_id": f"{key}{name}", "operation": operation}
-
-        self._world.execute(CreditWin(**fields, **named("w", "win"), amount=70))
+        self._world.execute(CreditWin(**self._of_provider(f"{key}w", "win"), amount=70))
         wallet = self._world.wallet("p1", "EUR")
         self._world.money(Withdraw, f"{key}out", max(wallet.real, 0) // 10 * 10)
         self._world.money(ForfeitBonus, f"{key}forfeit", wallet.bonus)
-        self._world.execute(ReverseWin(**fields, **named("r", "reversal"), original_key=f"{key}w"))
+        fields = self._of_provider(f"{key}r", "reversal") | {"policy": policy}
+        self._world.execute(ReverseWin(**fields, original_key=f"{key}w"))
+
+    @staticmethod
+    def _of_provider(key: str, operation: str) -> dict[str, Any]:
+        return {
+            "player_id": "p1",
+            "integration": "a",
+            "policy": Policy(),
+            "operation": operation,
+            "key": key,
+            "transaction_id": key,
+            "currency": "EUR",
+        }
 
     def _switch_a_game(self) -> None:
         self._games += 1

@@ -111,6 +111,7 @@ async def test_a_view_is_compared_while_it_moves(store: Store, database_url: str
 CHANGED = {
     "text": "coalesce({0}, '') || 'x'",
     "bigint": "coalesce({0}, 0) + 1",
+    "numeric": "{0} + 1",
     "smallint": "{0} + 100",
     "timestamp with time zone": "coalesce({0}, 'epoch') - interval '1 microsecond'",
 }

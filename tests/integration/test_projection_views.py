@@ -9,8 +9,11 @@ import psycopg
 import pytest
 
 from ledger.connections import connect
+from ledger.currencies import Currencies
 from ledger.events import WinReversed
+from ledger.money import UNITS_MAX
 from ledger.store import Store
+from projections.audit import audit
 from projections.rebuild import compare
 from projections.registry import VIEW_NAMES
 from projections.runner import Runner, RunnerLimits
@@ -120,6 +123,26 @@ async def test_players_accounts_are_their_balances(store: Store, database_url: s
             owed[(player_id, currency)][kind] += amount
     for player_id, currency, *amounts, _, _ in found["balances"]:
         assert owed[(player_id, currency)] == amounts
+
+
+@pytest.mark.parametrize("batch_max", [1, 5_000])
+async def test_sums_over_many_movements_outgrow_every_balance(
+    store: Store, database_url: str, batch_max: int
+):
+    """Two calls with absurd amounts, each booked by the rules, would stop the books for good."""
+    history = History(10)
+    history.play(100)
+    history.win_the_largest_sums()
+    await history.append(store)
+    await catch_up(database_url, batch_max)
+    booked = history.booked
+    found = contents(database_url)
+    wins = sum(row[19] for row in found["totals"])
+    assert wins > 3 * UNITS_MAX
+    assert wins == sum(sums[-2] for sums in model.totals(booked).values())
+    assert account_sums(found["journal"]) == model.accounts(booked)
+    assert sum(row[4] - row[3] for row in found["account_hours"]) == 0
+    assert await audit(database_url, 0, Currencies(), lambda *_: None) == []
 
 
 async def test_batches_of_any_size_give_the_same_bytes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.commands import CloseRound, Deposit, GrantBonus, RegisterPlayer
+from ledger.commands import CloseRound, Deposit, GrantBonus, RegisterPlayer, Withdraw
 from ledger.money import UNITS_MAX
 from ledger.player import Wallet
 from tests.unit.rules.world import World, code, moved, only
@@ -220,3 +220,15 @@ def test_no_balance_outgrows_a_bigint():
     assert code(world.win("w1", 14)) == "win_credited"
     assert world.wallet().real == UNITS_MAX
     assert code(world.money(Deposit, "d0", 0)) == "deposited"
+
+
+def test_no_rounds_sums_outgrow_a_bigint():
+    """What is staked and won again and again in one round adds up beyond every balance."""
+    world = World().given(real=UNITS_MAX, bonus=0)
+    world.bet("b1", UNITS_MAX)
+    world.win("w1", UNITS_MAX)
+    assert code(world.bet("b2", 1)) == "malformed_request"
+    assert code(world.bet("b3", 0)) == "bet_placed"
+    world.money(Withdraw, "out", UNITS_MAX)
+    assert code(world.win("w2", 1)) == "malformed_request"
+    assert code(world.win("w3", 0)) == "win_credited"
