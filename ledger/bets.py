@@ -184,8 +184,9 @@ def _forbidden(
         return Refused(Refusal.PLAYER_BLOCKED, "the player is blocked")
     if (command.integration, command.game) in known.disabled_games:
         return Refused(Refusal.GAME_DISABLED, f"game {command.game} is disabled")
-    if _limit_exceeded(player, command, now):
-        return Refused(Refusal.LIMIT_EXCEEDED, "a limit of the player does not allow this stake")
+    limit = _limit_exceeded(player, command, now)
+    if limit is not None:
+        return Refused(Refusal.LIMIT_EXCEEDED, f"the player's {limit} does not allow this stake")
     if (
         player.reality_check_min is not None
         and session.first_bet_at is not None
@@ -195,21 +196,22 @@ def _forbidden(
     return None
 
 
-def _limit_exceeded(player: Player, command: PlaceBet, now: datetime) -> bool:
+def _limit_exceeded(player: Player, command: PlaceBet, now: datetime) -> str | None:
+    """The name of the first limit that the stake would break."""
     assert command.currency is not None
     limits = player.limits.get(command.currency)
     if limits is None or command.amount == 0:
-        return False
+        return None
     lost = player.losses.get(command.currency, Losses()).at(now)
-    return any(
-        limit is not None and amount + command.amount > limit
-        for amount, limit in (
-            (0, limits.max_bet),
-            (lost.day_net, limits.loss_limit_day),
-            (lost.week_net, limits.loss_limit_week),
-            (lost.month_net, limits.loss_limit_month),
-        )
-    )
+    for name, limit, amount in (
+        ("max_bet", limits.max_bet, 0),
+        ("loss limit of the day", limits.loss_limit_day, lost.day_net),
+        ("loss limit of the week", limits.loss_limit_week, lost.week_net),
+        ("loss limit of the month", limits.loss_limit_month, lost.month_net),
+    ):
+        if limit is not None and amount + command.amount > limit:
+            return name
+    return None
 
 
 def _sum_overflow(parts: Iterable[Bet | Win], amount: int) -> Refused | None:

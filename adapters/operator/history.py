@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from adapters.operator import movements
 from adapters.operator.answers import (
@@ -26,6 +26,9 @@ from ledger.commands import OPERATOR
 
 SKEW_MAX: Final = timedelta(minutes=1)
 """How far ahead of ours the clock of a caller may be."""
+
+_Movement: TypeAlias = tuple[str, str]
+"""Operation and player: what tells the movements of one id apart."""
 
 
 async def get_events(api: Api, call: ApiCall, given: EventsQuery) -> Reply:
@@ -67,18 +70,22 @@ async def get_transactions(api: Api, call: ApiCall, _: Nothing) -> Reply:
     """
     integration, transaction_id = call.path["integration"], call.path["transaction_id"]
     views = await _movements(api, integration, _keys(api, integration, transaction_id))
+    if not views and (views := await _movements(api, integration, (transaction_id,))):
+        # A key of ours, as `refers_to` and the list of exceptions name it.
+        transaction_id = views[0][1].transaction_id or transaction_id
     rows, left_out = await api.journal.calls(integration, transaction_id)
     calls = [call_view(row) for row in rows]
     if not views:
-        raise ProblemFound("not_found", "no movement bears this id", calls=calls)
-    operations = {view.operation for _, view in views}
+        detail = "no movement bears this id"
+        raise ProblemFound("not_found", detail, calls=calls, calls_left_out=left_out)
+    booked = {(view.operation, player_id) for player_id, view in views}
     transactions = [
         TransactionView(
             operation=view.operation,
             player_id=player_id,
             round_id=view.round_id,
             event=view,
-            calls=_calls_about(view.operation, operations, calls),
+            calls=calls_about((view.operation, player_id), booked, calls),
         )
         for player_id, view in views
     ]
@@ -111,10 +118,19 @@ async def _movements(
     return [(player_id, view) for (player_id, _), view in views.items()]
 
 
-def _calls_about(operation: str, operations: set[str], calls: Sequence[CallView]) -> list[CallView]:
-    """The calls of that operation, and those of an operation of which nothing was booked."""
-    others = operations - {operation}
-    return [call for call in calls if call.operation not in others]
+def calls_about(
+    movement: _Movement, booked: set[_Movement], calls: Sequence[CallView]
+) -> list[CallView]:
+    """The calls of that operation and player, and those that belong to no movement at all."""
+    return [
+        call for call in calls if not (fitting := _fitting(call, booked)) or movement in fitting
+    ]
+
+
+def _fitting(call: CallView, booked: set[_Movement]) -> set[_Movement]:
+    """The movements that a call may have booked; one that was refused early names no player."""
+    alike = {found for found in booked if found[0] == call.operation}
+    return {found for found in alike if call.player_id in (None, found[1])} or alike
 
 
 ROUTES: tuple[Route[Any], ...] = (

@@ -71,6 +71,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         list[CallView] | msgspec.UnsetType,
         Meta(description="Of an id under which nothing was booked: the calls that carried it."),
     ] = msgspec.UNSET
+    calls_left_out: Annotated[
+        int | msgspec.UnsetType,
+        Meta(description="How many more calls there were than the first 50 and the last 50."),
+    ] = msgspec.UNSET
 
 
 class ProblemFound(Exception):
@@ -82,6 +86,7 @@ class ProblemFound(Exception):
         detail: str,
         headers: Mapping[str, str] | None = None,
         calls: Sequence[CallView] = (),
+        calls_left_out: int = 0,
     ) -> None:
         """``detail`` is for people; it never holds a token or a secret."""
         super().__init__(code, detail)
@@ -89,6 +94,7 @@ class ProblemFound(Exception):
         self.detail = detail
         self.headers = headers or {}
         self.calls = calls
+        self.calls_left_out = calls_left_out
 
 
 def malformed(detail: str) -> NoReturn:
@@ -121,6 +127,7 @@ def _response(status: int, title: str, found: ProblemFound) -> web.Response:
         detail=found.detail or title,
         code=found.code,
         calls=list(found.calls) or msgspec.UNSET,
+        calls_left_out=found.calls_left_out if found.calls else msgspec.UNSET,
     )
     response = web.Response(
         status=status,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from adapters.operator import history
+from adapters.operator.answers import call_view
 from adapters.providers.registry import PROVIDERS
 from ledger.commands import Policy, RefundBet
 from tests.unit.operator_fakes import SLOTS, MemoryJournal, MemoryLedger, running
@@ -156,6 +157,41 @@ async def test_each_movement_shows_the_calls_of_its_operation_and_those_that_boo
     assert calls == [["deposit", "adjustment", "x"], ["bonus", "adjustment", "x"]]
 
 
+@pytest.mark.parametrize(
+    ("operation", "player_id", "movements"),
+    [
+        ("bet", "p1", {("bet", "p1")}),
+        ("bet", "p2", {("bet", "p2")}),
+        ("refund", "p1", {("refund", "p1")}),
+        ("bet", None, {("bet", "p1"), ("bet", "p2")}),
+        ("bet", "p3", {("bet", "p1"), ("bet", "p2")}),
+        ("win", "p1", {("bet", "p1"), ("bet", "p2"), ("refund", "p1")}),
+    ],
+)
+def test_a_call_is_evidence_of_the_movements_that_it_may_have_booked(
+    operation, player_id, movements
+):
+    """Two partitions may each hold an id: another player's answer must not be shown as one's own.
+
+    A call that booked nothing belongs to every movement that it is like.
+    """
+    shown = call_view(call(operation, "t1", SLOTS) | {"player_id": player_id})
+    found = {("bet", "p1"), ("bet", "p2"), ("refund", "p1")}
+    about = {each for each in found if history.calls_about(each, found, [shown])}
+    assert about == movements
+
+
+async def test_a_key_that_an_event_refers_to_is_found_too():
+    """`refers_to` names the ledger's own key: who follows it must not be told it never was."""
+    journal = MemoryJournal([call("deposit", "first-p1")])
+    async with running(journal=journal) as desk:
+        await desk.player(real="5")
+        answer = await desk.get("/transactions/operator/deposit:first-p1")
+    (found,) = answer.json["transactions"]
+    assert found["event"]["transaction_id"] == "first-p1"
+    assert len(found["calls"]) == 1
+
+
 @pytest.mark.parametrize("left_out", [0, 130])
 async def test_an_answer_says_how_many_calls_it_leaves_out(left_out):
     """Who counts the calls in a dispute must know that there were more."""
@@ -181,10 +217,11 @@ async def test_a_call_is_shown_as_text_in_utc():
 async def test_calls_that_were_all_refused_are_shown_with_the_news_that_nothing_was_booked():
     """That nothing was, and why, is what such a dispute is about."""
     refused = call("win", "t1", SLOTS) | {"outcome": "round_closed", "status": 409}
-    async with running(journal=MemoryJournal([refused])) as desk:
+    async with running(journal=MemoryJournal([refused], left_out=7)) as desk:
         answer = await desk.get(f"/transactions/{SLOTS}/t1", role="viewer")
     assert (answer.status, answer.code) == (404, "not_found")
     assert [each["outcome"] for each in answer.json["calls"]] == ["round_closed"]
+    assert answer.json["calls_left_out"] == 7
 
 
 @pytest.mark.parametrize("path", [f"/transactions/{SLOTS}/t2", "/transactions/other/t1"])

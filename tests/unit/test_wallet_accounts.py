@@ -274,7 +274,7 @@ def test_held_money_is_out_of_play_until_it_is_paid_or_comes_back(world: World):
     assert (paid.real, paid.held, paid.refers_to) == (0, -60, "h1")
     assert world.wallet() == Wallet(10, 50, 30)
     back = only(_settle(world, CancelWithdrawal, "c2", "h2"))
-    assert (back.real, back.held) == (30, -30)
+    assert (back.NAME, back.real, back.held) == ("withdrawal_cancelled.v1", 30, -30)
     assert world.wallet() == Wallet(40, 50, 0)
     assert world.player().holds == {}
     for number, held in enumerate(("h1", "h2")):

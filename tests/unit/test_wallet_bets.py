@@ -19,6 +19,7 @@ from ledger.commands import (
     Withdraw,
 )
 from ledger.player import Wallet
+from ledger.refusals import Refusal, Refused
 from tests.unit.rules.world import World, code, moved, only
 
 
@@ -208,7 +209,10 @@ def test_losses_are_limited_by_period(period, still, over):
     for wait, expected in ((still, "limit_exceeded"), (over, "bet_placed")):
         world = _limited(**{f"loss_limit_{period}": 100}).with_policy(session_ttl_s=10**7)
         world.bet("b1", 80)
-        assert code(world.bet("b2", 21)) == "limit_exceeded"
+        refused = world.bet("b2", 21)
+        assert isinstance(refused, Refused)
+        assert refused.refusal is Refusal.LIMIT_EXCEEDED
+        assert f"loss limit of the {period}" in refused.detail
         world.win("w1", 30)
         world.bet("b3", 40, round_id="r2")
         world.refund("f3", "b3")
