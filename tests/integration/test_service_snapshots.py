@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import psycopg
 import pytest
@@ -55,6 +56,29 @@ async def test_the_first_call_of_a_player_with_many_events_reads_few_of_them(
         assert accepted.version == EVENTS + 1
         assert cents(accepted) == 1_000_000 - (EVENTS - 4) - 1
         assert sum(read) <= EVERY + 101
+
+
+async def test_a_snapshot_is_due_once_in_so_many_events(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One a batch from the first on would write the whole player with every bet."""
+    async with opened(database_url, snapshot_every=20) as one:
+        store = one.ledger.stores[0]
+        save = store.save_snapshots
+        saved: list[int] = []
+
+        async def noting(rows):
+            saved.extend(row.version for row in rows)
+            await save(rows)
+
+        monkeypatch.setattr(store, "save_snapshots", noting)
+        session = await one.player(money=1_000_000)
+        for number in range(60):
+            await one.accepted(bet(session, f"b-{number}", 1))
+        newest = await _saved(database_url, 60)
+    assert newest == saved[-1]
+    assert saved == sorted(saved)
+    assert all(after - before >= 20 for before, after in pairwise([0, *saved]))
 
 
 async def test_a_snapshot_and_the_events_alone_give_the_same_player(
