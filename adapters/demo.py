@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
 import secrets
 import sys
 from contextlib import suppress
 from typing import Final
 
 import orjson
+import structlog
 
 from adapters.settings import BetBrothers, Settings
 from ledger.commands import Deposit, OpenSession, RegisterPlayer
 from ledger.service import Ledger, token_hash
+
+log = structlog.get_logger(__name__)
 
 _GAME: Final = "demo::Roulette"
 _LISTENING_S: Final = 10.0
@@ -77,8 +81,10 @@ async def _print_example(ledger: Ledger, settings: Settings) -> None:
     if integrations and settings.demo.players:
         lines += ["", "A signed bet for another terminal; the answer holds the new balance:", ""]
         lines += [await _curl(ledger, settings, integrations[0], base_url), ""]
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    try:
+        os.write(sys.stdout.fileno(), ("\n".join(lines) + "\n").encode())
+    except OSError as error:  # nobody reads it: no reason not to serve
+        log.warning("example_not_printed", error=error.strerror)
 
 
 async def _curl(ledger: Ledger, settings: Settings, integration: BetBrothers, base_url: str) -> str:

@@ -9,7 +9,6 @@ import asyncio
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -17,7 +16,6 @@ import uvloop
 
 from adapters.children import stop_signals, stop_without
 from adapters.metrics import Metrics
-from adapters.settings_file import load
 from adapters.telemetry import configure_logging
 from ledger.endpoints import StoreUnavailable
 from projections.runner import Runner, RunnerLimits
@@ -34,13 +32,12 @@ _WATCH_S: Final = 1.0
 _AGAIN_S: Final = 5.0
 
 
-def project_as_child(file: Path | None, url: str, parent: int) -> None:
+def project_as_child(url: str, partitions: int, parent: int) -> None:
     """Run the views in a process of the service's; ends when the service is gone."""
-    settings = load(file)
     configure_logging()
     os.nice(_NICENESS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_project_under(parent, url, settings.database.partitions))
+        runner.run(_project_under(parent, url, partitions))
 
 
 async def _project_under(parent: int, url: str, partitions: int) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import gc
 import multiprocessing
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +32,7 @@ from adapters.metrics import Metrics, worker_died
 from adapters.operator.problems import problem
 from adapters.projecting import project_as_child
 from adapters.settings import Settings
-from adapters.settings_file import load
+from adapters.settings_file import load_as_read
 from adapters.telemetry import configure_logging
 from ledger.forwarding import ALONE, Place
 from ledger.schema import check, initialise, record_scales
@@ -102,22 +102,38 @@ def _work(settings: Settings, addresses: Addresses) -> None:
 
 
 async def _work_alone(settings: Settings, addresses: Addresses, sock: socket.socket) -> None:
-    children = Children(worker_died)
-    if settings.projections.in_serve:
-        children.add(project_as_child, settings.file, addresses.url)
-    helpers = [asyncio.create_task(children.keep())]
-    if addresses.embedded is not None:
-        helpers.append(asyncio.create_task(addresses.embedded.watch()))
-    await _serve_one(settings, addresses.url, sock, stop_signals())
-    helpers[0].cancel()
-    await children.stop(_SHUTDOWN_S)
-    for helper in helpers:
-        helper.cancel()
+    async with _helped(settings, addresses, Children(worker_died), _SHUTDOWN_S):
+        await _serve_one(settings, addresses.url, sock, stop_signals())
 
 
-def _work_as_child(file: Path | None, url: str, place: Place, parent: int) -> None:
+@asynccontextmanager
+async def _helped(
+    settings: Settings, addresses: Addresses, children: Children, wait_s: float
+) -> AsyncIterator[None]:
+    """Keep the children, the views among them, and the embedded database running meanwhile.
+
+    They are stopped whatever ends it: the process could not end with a child that lives.
+    """
+    watching: list[asyncio.Task[None]] = []
+    keeping = asyncio.create_task(children.keep())
+    try:
+        if settings.projections.in_serve:
+            children.add(project_as_child, addresses.url, settings.database.partitions)
+        if addresses.embedded is not None:
+            watching.append(asyncio.create_task(addresses.embedded.watch()))
+        yield
+    finally:
+        keeping.cancel()
+        await children.stop(wait_s)
+        for task in watching:
+            task.cancel()
+
+
+def _work_as_child(
+    file: Path | None, texts: Mapping[Path, str], url: str, place: Place, parent: int
+) -> None:
     """Serve in a process of the supervisor's; ends when the supervisor is gone."""
-    settings = load(file)
+    settings = load_as_read(file, texts)
     sock = _listen(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_work_under(parent, settings, url, sock, place))
@@ -254,24 +270,16 @@ def _supervise(settings: Settings, addresses: Addresses) -> None:
 
 
 async def _keep_workers(settings: Settings, addresses: Addresses, directory: str) -> None:
-    url, embedded = addresses.url, addresses.embedded
+    url = addresses.url
     configure_logging()
     stopped = stop_signals()
     children = Children(worker_died)
     workers = settings.server.workers
     failed_at = multiprocessing.get_context("spawn").RawArray("d", settings.database.partitions)
-    for number in range(workers):
-        place = Place(number, workers, directory, failed_at)
-        children.add(_work_as_child, settings.file, url, place)
-    if settings.projections.in_serve:
-        children.add(project_as_child, settings.file, url)
-    helpers = [asyncio.create_task(children.keep())]
-    if embedded is not None:
-        helpers.append(asyncio.create_task(embedded.watch()))
-    async with Ledger(url, settings.database.partitions, LedgerMetrics(Metrics())) as ledger:
-        await _announce(ledger, settings)
-    await stopped.wait()
-    helpers.pop(0).cancel()
-    await children.stop(_SHUTDOWN_S * 2)
-    for helper in helpers:
-        helper.cancel()
+    async with _helped(settings, addresses, children, _SHUTDOWN_S * 2):
+        for number in range(workers):
+            place = Place(number, workers, directory, failed_at)
+            children.add(_work_as_child, settings.file, settings.texts, url, place)
+        async with Ledger(url, settings.database.partitions, LedgerMetrics(Metrics())) as ledger:
+            await _announce(ledger, settings)
+        await stopped.wait()

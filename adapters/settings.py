@@ -168,6 +168,8 @@ class Settings:
     """The whole configuration, checked."""
 
     file: Path | None = None
+    texts: Mapping[Path, str] = field(default_factory=dict, repr=False, compare=False)
+    """All files that it was read from, by path: what a worker is given in place of them."""
     server: Server = Server()
     database: Database = Database()
     operator_tokens: tuple[OperatorToken, ...] = ()

@@ -78,13 +78,26 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
         if not Path(DEFAULT_FILE).exists():
             return Settings()
         file = Path(DEFAULT_FILE)
-    source = Source(file.parent, process_environment() if environment is None else environment)
-    return _parse(_table(file), source, file)
+    return _load(file, process_environment() if environment is None else environment, {})
 
 
-def _table(file: Path) -> dict[str, Any]:
+def load_as_read(file: Path | None, texts: Mapping[Path, str]) -> Settings:
+    """The settings of another process, from what it had read (`Settings.file`, `Settings.texts`).
+
+    Files may have changed since, and no two workers may differ: not in the decimals of a currency,
+    not in a rule.
+    """
+    return Settings() if file is None else _load(file, process_environment(), texts)
+
+
+def _load(file: Path, environment: Mapping[str, str], texts: Mapping[Path, str]) -> Settings:
+    source = Source(file.parent, environment, texts)
+    return _parse(_table(file, source), source, file)
+
+
+def _table(file: Path, source: Source) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(source.read(file))
     except OSError as error:
         raise SettingsError(f"cannot read the file: {error.strerror}") from None
     except ValueError as error:
@@ -109,7 +122,7 @@ def _parse(table: dict[str, Any], source: Source, file: Path) -> Settings:
     )
     if source.holds_plain_secrets:
         source.note_secret_file(file)
-    return replace(settings, warnings=source.warnings())
+    return replace(settings, texts=source.texts, warnings=source.warnings())
 
 
 def _server(root: Section) -> Server:

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -36,12 +37,18 @@ class SettingsError(Exception):
 
 
 class Source:
-    """Where the configuration came from: resolves ``env:`` and ``file:``, and gathers warnings."""
+    """Where the configuration came from: resolves ``env:`` and ``file:``, and gathers warnings.
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+    ``texts`` are the files that were read, by path; one that is there already is not read again.
+    """
+
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], texts: Mapping[Path, str]
+    ) -> None:
         """Relative paths are relative to ``directory``, that of the configuration file."""
         self.directory = directory
         self.environment = environment
+        self.texts = dict(texts)
         self.holds_plain_secrets = False
         self._warnings: list[str] = []
         self._exposed: list[str] = []
@@ -55,6 +62,12 @@ class Source:
         self.holds_plain_secrets |= not _is_public(value)
         return value
 
+    def read(self, file: Path) -> str:
+        """A file's text. Raises OSError, ValueError where it is not UTF-8."""
+        if file not in self.texts:
+            self.texts[file] = file.read_text(encoding="utf-8")
+        return self.texts[file]
+
     def path(self, text: str) -> Path:
         """A path in the configuration file."""
         return self.directory / Path(text).expanduser()
@@ -65,8 +78,9 @@ class Source:
 
     def note_secret_file(self, path: Path) -> None:
         """Remember a file that holds secrets if others than its owner may read it."""
-        if path.stat().st_mode & _OTHERS_READ and str(path) not in self._exposed:
-            self._exposed.append(str(path))
+        with suppress(OSError):  # gone since it was read
+            if path.stat().st_mode & _OTHERS_READ and str(path) not in self._exposed:
+                self._exposed.append(str(path))
 
     def warnings(self) -> tuple[str, ...]:
         """One line each."""
@@ -83,7 +97,7 @@ class Source:
 
     def _from_file(self, path: str, name: str) -> str:
         try:
-            text = self.path(name).read_text(encoding="utf-8")
+            text = self.read(self.path(name))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise SettingsError(f"{path}: cannot read file {_shown(name)}: {reason}") from None

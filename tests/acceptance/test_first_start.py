@@ -7,13 +7,14 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.service import running
+from tests.acceptance.service import Service, running
 
 PROGRAM = Path(sys.executable).parent / "wallet-ledger"
 
@@ -70,6 +71,24 @@ def test_a_database_that_does_not_answer_is_said(tmp_path):
         url = f"postgresql://wallet_app@127.0.0.1:{sock.getsockname()[1]}/wallet_ledger"
         said = refusal(tmp_path, f'[server]\nport = 0\n[database]\nurl = "{url}"\n')
     assert said.startswith("wallet-ledger: database: connection failed")
+
+
+def test_an_example_that_cannot_be_printed_is_no_reason_not_to_serve(
+    tmp_path: Path, shared_database: dict[str, Any]
+):
+    """Its output may go to a full disk, or to a pipe that nobody reads any more."""
+    player = {"player_id": "ann", "currency": "EUR", "deposit": "10.00"}
+    service = Service(tmp_path, database=shared_database, demo={"players": [player]})
+    command = [str(PROGRAM), "serve", "--config", str(service.file)]
+    with Path("/dev/full").open("w") as full, service.log_file.open("w") as log:
+        service.process = subprocess.Popen(command, stdout=full, stderr=log)
+    try:
+        service.wait_ready()
+        while "example_not_printed" not in service.log:
+            time.sleep(0.05)
+        assert service.stop() == 0
+    finally:
+        service.close()
 
 
 def test_a_simulation_without_a_server_ends_at_once(tmp_path):

@@ -68,6 +68,27 @@ def test_a_worker_that_is_told_to_stop_is_replaced(service: Service) -> None:
     until(lambda: len(service.workers()) == 2 and set(service.workers()) != first)
 
 
+def test_a_worker_that_is_replaced_knows_the_configuration_of_the_others(service: Service) -> None:
+    """An edited file counts from the next start: two meanings of an amount would move money."""
+    with service.file.open("a") as file:
+        file.write("[currencies.EUR]\nscale = 8\n")
+    first = set(service.workers())
+    os.kill(min(first), signal.SIGKILL)
+    until(lambda: len(service.workers()) == 2 and set(service.workers()) != first)
+    service.wait_ready()
+    asyncio.run(_deposit_at_every_worker(service))
+
+
+async def _deposit_at_every_worker(service: Service) -> None:
+    async with visiting(service.base_url) as site:
+        await site.player("bob", "1.00")
+    for number in range(1, 21):  # a connection each: the kernel chooses the worker
+        deposit = {"reference": f"more-{number}", "amount": "1.00", "currency": "EUR"}
+        async with visiting(service.base_url) as site:
+            done = await site.operate("POST", "/players/bob/deposits", deposit)
+            assert done.json["wallet"]["real"] == f"{1 + number}.00"
+
+
 async def _bet(service: Service) -> None:
     async with visiting(service.base_url) as site:
         token = await site.player("ann", "10.00")

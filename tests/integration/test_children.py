@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from adapters import children
+from adapters import children, server
 from adapters.children import Children
+from adapters.database import Addresses
+from adapters.settings import Projections, Settings
 
 WAIT_S = 20.0
 GRACE_S = 0.3
@@ -189,3 +191,18 @@ def test_a_process_whose_child_is_stuck_ends_all_the_same(tmp_path: Path) -> Non
         with suppress(ProcessLookupError):
             os.killpg(stopping.pid, signal.SIGKILL)
         stopping.communicate()
+
+
+async def test_no_child_outlives_a_service_that_fails():
+    """A process whose child lives cannot end: neither by itself nor on SIGTERM."""
+    family = Children(lambda _: None)
+    settings = Settings(projections=Projections(in_serve=False))
+
+    async def fail() -> None:
+        async with server._helped(settings, Addresses("", ""), family, WAIT_S):
+            family.add(live)
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        await fail()
+    assert not alive(family)
