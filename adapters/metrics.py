@@ -56,7 +56,9 @@ class Metrics:
             "batch_commands", "Commands committed together.", _SIZES
         )
         self.commit_seconds: Histogram = self._histogram(
-            "commit_seconds", "Time of one append, its commit included.", _SECONDS
+            "commit_seconds",
+            "Time of one batch from its turn to its answers, the commit included.",
+            _SECONDS,
         )
         self.queue_commands: Gauge = Gauge(
             "wallet_ledger_queue_commands",
@@ -65,7 +67,7 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self.version_conflicts: Counter = self._counter(
-            "version_conflicts", "Commands decided again because another process had written."
+            "version_conflicts", "Batches decided again because another process had written."
         )
         self.commits_unknown: Counter = self._counter(
             "commits_unknown", "Commits whose outcome had to be looked up or stayed unknown."

@@ -163,9 +163,10 @@ class Committer:
             raise StoreUnavailable("the last append failed")
 
     async def drain(self) -> None:
-        """Wait until everything handed in so far has been answered."""
-        while self._queue or self._working:  # noqa: ASYNC110 - once, at the end
-            await asyncio.sleep(0.01)
+        """Wait until everything handed in so far has been answered; more may come meanwhile."""
+        answers = [pending.answer for pending in (*self._working, *self._queue)]
+        if answers:
+            await asyncio.wait(answers)
 
     async def _commit_batches(self) -> None:
         self._break_off()
@@ -307,10 +308,7 @@ class Committer:
             attempt.decide(pending, Stamp(now, pending.movement_id))
 
     async def _refresh(self, conflicts: Conflicts) -> None:
-        """Forget what others have overtaken, and read back what they used (design.
-
-        Group commit).
-        """
+        """Forget what others have overtaken, and read back what they used."""
         for stream in conflicts.streams:
             self._heads.pop(stream, None)
         keys = [(row.integration, row.key) for row in conflicts.transactions]
@@ -370,9 +368,11 @@ class Committer:
         while True:
             await asyncio.sleep(_DEADLINE_TICK_S)
             oldest = time.monotonic() - self.limits.answer_s
-            late = [pending for pending in self._working if pending.taken_at < oldest]
-            while self._queue and self._queue[0].taken_at < oldest:
-                late.append(self._queue.popleft())
+            # All of the queue: what another worker's end gave back is older than what is before it.
+            waiting = (*self._working, *self._queue)
+            late = [pending for pending in waiting if pending.taken_at < oldest]
+            if late:
+                self._queue = deque(each for each in self._queue if each.taken_at >= oldest)
             for pending in late:
                 pending.resolve(Refused(Refusal.UNAVAILABLE, _LATE))
 

@@ -117,10 +117,18 @@ class PreparedStatement:
         return self._closed
 
     async def prepare(self, statement: bytes) -> None:
-        """Prepare the statement that `execute` runs. Raises `ConnectionLost`, `psycopg.Error`."""
-        self._begin()
-        self._pgconn.send_prepare(_PREPARED, statement)
-        await self._finish()
+        """Prepare the statement that `execute` runs.
+
+        Raises `ConnectionLost` and `psycopg.Error`, and closes the connection then: its socket must
+        not stay watched when its number belongs to somebody else.
+        """
+        try:
+            self._begin()
+            self._pgconn.send_prepare(_PREPARED, statement)
+            await self._finish()
+        except BaseException:
+            self.close()
+            raise
 
     async def execute(self, parameters: Sequence[bytes | None]) -> Answer:
         """Run the statement with binary parameters; returns when the server is ready again.

@@ -126,11 +126,7 @@ class Appender:
         watched = {"client_connection_check_interval": "500ms"}
         connection = await connect(self._url, self._purpose, settings=watched)
         prepared = PreparedStatement(connection)
-        try:
-            await prepared.prepare(self._statement)
-        except BaseException:
-            prepared.close()
-            raise
+        await prepared.prepare(self._statement)
         return prepared
 
 
@@ -153,7 +149,7 @@ class Reader:
     async def fetch(
         self, statement: bytes, parameters: Sequence[Any] = (), *, within_s: float = _READ_S
     ) -> list[Any]:
-        """All rows of a statement that may be repeated. Raises `StoreUnavailable`.
+        """All rows of a statement that may be repeated. Raises `StoreUnavailable`, `StoreRejected`.
 
         Whoever has less time says so: to cancel it asks the server to stop, and waits for that.
         """
@@ -173,6 +169,8 @@ class Reader:
                 # The connection had died since it was last used; that says nothing of the server.
                 return await self._try(statement, parameters, deadline)
         except psycopg.Error as error:
+            if isinstance(error, psycopg.DataError):  # also without a word to the server
+                raise StoreRejected(_one_line(error)) from error
             raise StoreUnavailable(_one_line(error)) from error
         finally:
             self._turn.release()

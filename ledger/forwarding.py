@@ -60,7 +60,8 @@ ALONE: Final = Place()
 class _Inbound(Messages):
     """The owner's side of a connection.
 
-    When it ends, what is not decided yet never will be here: the other side answers without it.
+    When it ends, what no append is under way for never will be decided here: the other side answers
+    without it.
     """
 
     def __init__(self, committers: Sequence[Committer], connections: set[_Inbound]) -> None:
@@ -307,7 +308,7 @@ class Workers:
         ]
 
     async def leave(self) -> None:
-        """Ask nobody any more: what was not answered is handed in here."""
+        """Ask nobody any more; who still waits for an owner is told `unavailable`."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -108,8 +108,12 @@ class Runner:
         head = await self._feed.head()
         while behind := self._behind(head):
             moved = await asyncio.gather(
-                *(self._follow(position, head, writers) for position, writers in behind.items())
+                *(self._follow(position, head, writers) for position, writers in behind.items()),
+                return_exceptions=True,  # one that went on unseen would write beside the next
             )
+            for outcome in moved:
+                if isinstance(outcome, BaseException):
+                    raise outcome
             if not any(moved):
                 return  # a log that ends before its head was cut; the next look tells
 
