@@ -154,6 +154,23 @@ async def test_a_player_whose_events_cannot_be_read_costs_no_other_player(
         assert all(isinstance(outcome, Accepted) for outcome in outcomes[1:])
 
 
+async def test_a_read_that_the_database_refuses_costs_its_own_command_only(
+    database_url: str,
+) -> None:
+    """It is no outage: to wait for a better database would hold up all the others."""
+    async with opened(database_url) as one:
+        session = await one.player()
+        good, bad, other = await asyncio.gather(
+            one.ledger.execute(bet(session, "b-1")),
+            one.ledger.execute(ReadPlayer(player_id="a\0b")),
+            one.ledger.execute(bet(session, "b-2")),
+        )
+    assert isinstance(good, Accepted)
+    assert isinstance(other, Accepted)
+    assert isinstance(bad, Refused)
+    assert bad.refusal is Refusal.INTERNAL
+
+
 async def test_caches_of_two_entries_change_no_answer(database_url: str) -> None:
     """Memory is only a shortcut: with next to none of it everything is still right."""
     async with opened(database_url, wallets_max=2, keys_max=2, snapshot_every=7) as one:

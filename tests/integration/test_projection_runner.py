@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,12 +19,15 @@ from ledger import events as e
 from ledger.chain import HASH_SIZE
 from ledger.connections import connect
 from ledger.store import AppendBatch, EventRow, Store
+from projections import writer as writer_module
 from projections.feed import FEED_SETTINGS
 from projections.rebuild import compare
 from projections.registry import VIEW_NAMES
 from projections.runner import Runner, RunnerLimits
 from projections.sql import statement
 from projections.status import StatusReader, ViewStatus
+from projections.writer import ViewWriter
+from projections.writes import apply
 from tests.integration.projection_history import History, contents, positions
 
 QUICK = RunnerLimits(batch_max=50, pause_s=0.0, poll_s=0.05)
@@ -113,6 +117,61 @@ async def test_cancelled_at_any_point_it_goes_on_where_it_was(store: Store, data
             await asyncio.sleep(chance.random() * 0.15)
     async with running(database_url):
         await until(lambda: all_at(database_url, len(history.booked)))
+    await check_views(database_url, len(history.booked))
+
+
+async def test_a_read_that_fails_for_some_views_leaves_no_second_writer_of_the_others(
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Two on one connection would undo each other's rows, and nothing would tell."""
+    history = History(3)
+    history.play(400)
+    await history.append(store)
+    runner = Runner(database_url, 0, limits=RunnerLimits(batch_max=1000, pause_s=0.0, poll_s=0.05))
+    for writer in runner.writers:
+        await writer.acquire()
+    ahead, *_ = runner.writers
+    read = runner._feed.read
+    entries = await read(0, 150)
+    await ahead.advance(0, entries, ahead.fold(entries))
+
+    async def slow(cursor, changes, schema, suffix):
+        for change in changes:
+            await cursor.execute("SELECT pg_sleep(0.05)")
+            await apply(cursor, [change], schema, suffix)
+
+    failed: list[int] = []
+
+    async def failing_once(after, until):
+        if after == 150 and not failed:
+            failed.append(after)
+            await asyncio.sleep(0.3)
+            raise psycopg.OperationalError("the connection is lost")
+        return await read(after, until)
+
+    writing: Counter[str] = Counter()
+    at_once: list[str] = []
+    write = ViewWriter._write
+
+    async def watched(self, entries, changes):
+        writing[self.view.name] += 1
+        if writing[self.view.name] > 1:
+            at_once.append(self.view.name)
+        try:
+            await write(self, entries, changes)
+        finally:
+            writing[self.view.name] -= 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer_module, "apply", slow)
+        patch.setattr(runner._feed, "read", failing_once)
+        patch.setattr(ViewWriter, "_write", watched)
+        task = asyncio.create_task(runner.run())
+        await until(lambda: all_at(database_url, len(history.booked)))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert failed
+    assert at_once == []
     await check_views(database_url, len(history.booked))
 
 

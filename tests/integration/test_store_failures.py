@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import uvloop
 
+from ledger.connections import PreparedStatement, connect
 from ledger.embedded import EmbeddedPostgres
 from ledger.schema import initialise
 from ledger.store import AppendBatch, CommitUnknown, SnapshotRow, Store, StoreUnavailable
@@ -246,3 +247,13 @@ async def test_reads_snapshots_and_notifications_do_not_wait_for_the_standby(
         await store.notify()
         await store.save_snapshots([SnapshotRow("player:x", 1, bytes(40))])
         assert await store.heads(["player:x"]) == {"player:x": 0}
+
+
+async def test_a_statement_that_cannot_be_prepared_leaves_its_socket_unwatched(database_url: str):
+    """The number of a closed socket is given to the next: a provider's call would wait for ever."""
+    prepared = PreparedStatement(await connect(database_url, "test"))
+    watched = prepared._socket
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        await prepared.prepare(b"SELECT nothing_of_that_name")
+    assert prepared.closed
+    assert not asyncio.get_running_loop().remove_reader(watched)
