@@ -22,7 +22,7 @@ import structlog
 from ledger.batch import Attempt, Head, Outcome, Pending
 from ledger.codec import player_stream
 from ledger.commands import Command, SetGame, Stamp
-from ledger.loading import Loader, RoundName
+from ledger.loading import Loader
 from ledger.outage import Outage
 from ledger.player import Player, readmit
 from ledger.recent import RecentKeys
@@ -32,6 +32,7 @@ from ledger.store import (
     AppendBatch,
     CommitUnknown,
     Conflicts,
+    RoundName,
     SnapshotRow,
     Store,
     StoreUnavailable,

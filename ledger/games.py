@@ -1,6 +1,6 @@
-"""A game's own stream.
+"""A game's own stream: whether bets on it are taken.
 
-Whether it accepts bets. Every partition holds one, so that no commit spans two.
+Every partition holds one, so that no commit spans two.
 
 Pure, like `ledger.wallet`.
 """

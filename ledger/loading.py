@@ -11,10 +11,7 @@ from ledger.decisions import TOMBSTONE, Key, Transaction
 from ledger.events import Movement
 from ledger.games import Game, GameEvent, evolve_game
 from ledger.player import PlayerEvent, Round, Session, evolve, fold_round
-from ledger.store import EventRow, LoadedStream, SessionRow, Store, TransactionRow
-
-RoundName = tuple[str, str, str]
-"""Player, integration and round id."""
+from ledger.store import EventRow, LoadedStream, RoundName, SessionRow, Store, TransactionRow
 
 
 class Loader:

@@ -117,11 +117,6 @@ def parse_decimal(text: str, unit: Currency, *, negative: bool = False) -> int:
     return from_decimal(Decimal(text), unit, negative=negative)
 
 
-def to_decimal(units: int, unit: Currency) -> Decimal:
-    """The exact amount in main units: ``Decimal("12.50")``, with the ISO digits at least."""
-    return Decimal(to_decimal_string(units, unit))
-
-
 def to_decimal_string(units: int, unit: Currency) -> str:
     """The exact amount in main units.
 

@@ -18,7 +18,6 @@ from ledger.money import (
     from_fixed,
     from_subunits,
     parse_decimal,
-    to_decimal,
     to_decimal_string,
     to_fixed,
     to_subunits,
@@ -175,7 +174,6 @@ def test_a_balance_is_shown_rounded_down(units, digits, shown):
 def test_amounts_as_text(units, unit, exact, floor):
     """Exact for people and reports, rounded down where the wire has the ISO digits only."""
     assert to_decimal_string(units, unit) == exact
-    assert to_decimal(units, unit) == Decimal(exact)
     assert floor_decimal_string(units, unit) == floor
 
 
