@@ -301,7 +301,7 @@ def _reverse_unknown(
     recall = recall_original(player, command, command.original_key, known)
     if recall is not None:
         return recall
-    currency = command.currency or (session.currency if session else None)
+    currency = _tombstone_currency(player, command, session)
     if currency not in player.wallets or (session is not None and session.currency != currency):
         return Refused(Refusal.CURRENCY_MISMATCH, f"the session is not in {currency}")
     used = known.transaction((command.integration, command.original_key)) is not None
@@ -313,6 +313,16 @@ def _reverse_unknown(
         refers_to=command.original_key,
     )
     return (event,)
+
+
+def _tombstone_currency(player: Player, command: Reversal, session: Session | None) -> str | None:
+    """The call's currency, else its session's.
+
+    Where it says neither, any wallet will do, as nothing moves: the player's first.
+    """
+    if command.currency is None and session is None:
+        return next(iter(player.wallets), None)
+    return command.currency or (session.currency if session else None)
 
 
 def _refund(player: Player, command: Reversal, stamp: Stamp, found: Round, bet: Bet) -> Decision:

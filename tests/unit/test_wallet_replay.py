@@ -242,14 +242,25 @@ def test_an_unknown_bet_refunded_under_its_own_key_stays_out(world: World):
 
 
 def test_a_tombstone_needs_a_currency_the_player_has(world: World):
-    """Without session and currency there is no wallet to book it on."""
-    for changes in (
-        {"session": None, "currency": None},
-        {"session": None, "currency": "JPY"},
-        {"currency": "USD"},
-    ):
+    """A currency that was named is meant: another wallet's would hide the mistake."""
+    for changes in ({"session": None, "currency": "JPY"}, {"currency": "USD"}):
         assert code(world.refund("f", "late", **changes)) == "currency_mismatch"
     assert code(world.refund("f", "late", session=None, currency="USD")) == "refund_tombstoned"
+
+
+@pytest.mark.parametrize("undo", [World.refund, World.rollback])
+def test_a_refund_that_names_neither_session_nor_currency_leaves_a_tombstone_too(
+    world: World, undo
+):
+    """Refused, it would leave nothing behind, and the bet that it overtook would be taken."""
+    wallet = world.wallet()
+    event = only(undo(world, "f", "late", session=None, currency=None))
+    assert (event.currency, event.real, event.bonus) == ("EUR", 0, 0)
+    assert code(world.bet("late", 5)) == "already_reversed"
+    assert code(undo(world, "f", "late", session=None, currency=None)) == "replayed"
+    assert code(undo(world, "f2", "late", session=None, currency=None)) == "original_not_found"
+    assert code(world.reverse("v", "none", session=None, currency=None)) == "original_not_found"
+    assert world.wallet() == wallet
 
 
 def test_a_win_to_reverse_leaves_no_tombstone(world: World):

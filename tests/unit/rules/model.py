@@ -500,9 +500,10 @@ class Model:
         return self.book("reversal", command, now, real=-from_real, bonus=-from_bonus, **fields)
 
     def reverse_unknown(self, command: c.Reversal, session: Fact | None, now: datetime) -> str:
-        """Rule 8."""
+        """Rule 8; a call that says nothing of a currency is about any wallet."""
+        wallets = [f.currency for f in self.of(command.player_id, "wallet")]
         at_session = session.extra["currency"] if session else None
-        currency = command.currency or at_session
+        currency = command.currency or at_session or wallets[0]
         if at_session not in (None, currency) or not self.has_wallet(command.player_id, currency):
             return "currency_mismatch"
         used = self.used(command.integration, command.original_key) or self.tombstone(
