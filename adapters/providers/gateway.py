@@ -31,6 +31,12 @@ log = structlog.get_logger(__name__)
 ACCEPTED = "ok"
 REPLAYED = "replayed"
 
+BROKEN = Refused(Refusal.INTERNAL, "internal error")
+"""With what a call is refused that a defect of ours ended."""
+
+LAST_RESORT = Reply(500, b'{"error":"internal"}')
+"""The answer where the protocol has none, not even to `BROKEN`."""
+
 _PROCESS = secrets.token_hex(4)
 _numbers = count(1)
 
@@ -85,18 +91,24 @@ class Gateway:
             self._provider.verify(call)
             reply = await route.handler(call)
         except RefusedCall as error:
-            refused = error.refused
-            reply = self._provider.refuse(call, refused)
+            reply, refused = self._refuse(call, error.refused)
         except Exception:
             # The outermost edge of a call: a defect is answered in the protocol's own form.
             log.exception("call_failed", integration=self._name, trace_id=call.trace_id)
-            refused = Refused(Refusal.INTERNAL, "internal error")
-            reply = self._provider.refuse(call, refused)
+            reply, refused = self._refuse(call, BROKEN)
         try:
             self._record(call, request, reply, refused, time.perf_counter() - started)
         except Exception:  # money may have moved: its provider gets the answer all the same
             log.exception("call_not_recorded", integration=self._name, trace_id=call.trace_id)
         return Answer(reply, keep_alive=request.content.is_eof())
+
+    def _refuse(self, call: Call, refused: Refused) -> tuple[Reply, Refused]:
+        """The refusal in the protocol's own form, or as much of one as a defect there leaves."""
+        try:
+            return self._provider.refuse(call, refused), refused
+        except Exception:
+            log.exception("call_failed", integration=self._name, trace_id=call.trace_id)
+        return (LAST_RESORT, BROKEN) if refused is BROKEN else self._refuse(call, BROKEN)
 
     async def _read(self, request: web.Request) -> bytes:
         """The body, within its limits of size and time. Raises `RefusedCall`."""

@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.app import JOURNAL, create_app
 from adapters.metrics import Metrics
+from adapters.providers.betbrothers import BetBrothersProvider
 from adapters.providers.gateway import Gateway
+from adapters.providers.protocol import Call, Reply
 from adapters.server import _listening
 from adapters.settings_file import load
 from adapters.telemetry import LineWriter
+from ledger.refusals import Refusal, Refused
 from tests.acceptance.provider import Site, bet, visiting
 from tests.acceptance.service import SECRET, write_configuration
 from tests.faults.ledgers import query
@@ -128,6 +132,61 @@ async def test_a_refusal_of_an_unexpected_error_is_in_the_protocols_form(
         answer = await site.send(bet("ann", token, "b-1"))
         assert (answer.status, set(answer.json)) == (500, {"code", "message"})
         assert token.encode() not in answer.body
+        assert app[JOURNAL]._entries[-1].outcome == "internal"
+
+
+@pytest.mark.parametrize(
+    ("gaps", "said"),
+    [
+        ({Refusal.INSUFFICIENT_FUNDS}, {"code": 500, "message": "internal error"}),
+        ({Refusal.INSUFFICIENT_FUNDS, Refusal.INTERNAL}, {"error": "internal"}),
+    ],
+    ids=["one gap", "no word for anything"],
+)
+async def test_a_refusal_that_the_protocol_cannot_say_is_answered_logged_and_journaled(
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gaps: set[Refusal],
+    said: dict[str, Any],
+) -> None:
+    """A gap in a table of errors left the server's own page, and no trace of the call."""
+    refuse = BetBrothersProvider.refuse
+
+    def gappy(provider: BetBrothersProvider, call: Call, refused: Refused) -> Reply:
+        if refused.refusal in gaps:
+            raise KeyError(refused.refusal)
+        return refuse(provider, call, refused)
+
+    async with served(database_url, tmp_path) as (site, _):
+        token = await site.player("ann", "10.00")
+        monkeypatch.setattr(BetBrothersProvider, "refuse", gappy)
+        lines: list[bytes] = []
+        monkeypatch.setattr(LineWriter, "write", lambda _, line: lines.append(line))
+        with capture_logs() as logs:
+            answer = await site.send(bet("ann", token, "b-1", amount=2000))
+        assert (answer.status, answer.json) == (500, said)
+        assert [line["event"] for line in logs] == ["call_failed"] * len(gaps)
+        assert [json.loads(line)["outcome"] for line in lines] == ["internal"]
+    assert query(database_url, "SELECT status, outcome FROM ledger.calls") == [(500, "internal")]
+
+
+async def test_a_bug_in_all_of_a_protocol_is_answered_and_journaled(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What broke first must not be lost because our answer to it broke too."""
+
+    def broken(*_: object) -> None:
+        raise ArithmeticError
+
+    async with served(database_url, tmp_path) as (site, app):
+        token = await site.player("ann", "10.00")
+        for name in ("_command", "refuse"):
+            monkeypatch.setattr(BetBrothersProvider, name, broken)
+        with capture_logs() as logs:
+            answer = await site.send(bet("ann", token, "b-1"))
+        assert (answer.status, answer.json) == (500, {"error": "internal"})
+        assert [line["event"] for line in logs] == ["call_failed"] * 2
         assert app[JOURNAL]._entries[-1].outcome == "internal"
 
 
