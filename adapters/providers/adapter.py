@@ -43,10 +43,13 @@ class Adapter(Generic[SettingsT]):
     async def book(self, call: Call, command: MoneyCommand) -> Accepted:
         """As `execute`, for a command that moves money; notes on the call whether it is a replay.
 
-        A late bet that its tombstone answers (rule 8) comes for the first time, and is none.
+        A call that books several times is one only where each of its bookings was. A late bet that
+        its tombstone answers (rule 8) comes for the first time, and is none.
         """
+        so_far, call.replayed = call.replayed, False
         outcome = accepted(await self.ledger.execute(command))
-        call.replayed = outcome.replayed and booked(outcome).key == command.key
+        replayed = outcome.replayed and booked(outcome).key == command.key
+        call.replayed = replayed and so_far is not False
         return outcome
 
     async def session(self, token: str) -> SessionRow:

@@ -53,8 +53,8 @@ class Call(msgspec.Struct):
     player_id: str | None = None
     transaction_id: str | None = None
     """The provider's own id of the transaction."""
-    replayed: bool = False
-    """Whether the answer is that of an earlier call."""
+    replayed: bool | None = None
+    """Whether the answer is that of an earlier call; None: nothing was booked yet."""
     key_id: str | None = None
     """Id of the secret or key that verified the signature."""
 
