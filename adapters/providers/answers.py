@@ -7,6 +7,7 @@ itself spends on a call. A reply is complete and short, so one write does.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -34,7 +35,7 @@ class Answer(web.StreamResponse):
         reply = self._reply
         length = b"Content-Length: %d\r\n\r\n" % len(reply.body)
         lines = [_status_line(reply.status), _date(int(time.time()))]
-        if reply.body:
+        if reply.body and not (reply.headers and _names_its_type(reply.headers)):
             lines.append(b"Content-Type: application/json\r\n")
         for name, value in reply.headers.items():
             lines.append(f"{name}: {value}\r\n".encode("latin-1"))
@@ -46,6 +47,10 @@ class Answer(web.StreamResponse):
 
     async def write_eof(self, _data: bytes = b"") -> None:
         """Everything is written."""
+
+
+def _names_its_type(headers: Mapping[str, str]) -> bool:
+    return any(name.lower() == "content-type" for name in headers)
 
 
 @lru_cache(maxsize=64)

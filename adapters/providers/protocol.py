@@ -65,6 +65,7 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     headers: Mapping[str, str] = {}
+    """A body is JSON where they name no Content-Type."""
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
