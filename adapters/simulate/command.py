@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option
+from adapters.command_line import DIFFERENCE, DONE, CommandError, complain, config_option
 from adapters.settings import Settings
 from adapters.simulate.client import Unplayable
 from adapters.simulate.runner import Plan, Simulation
@@ -67,6 +67,8 @@ def command(
         against = target(settings, url=url, all_protocols=all_protocols)
     except NoTarget as error:
         raise CommandError(str(error)) from error
+    for name in against.left_out:
+        complain(f"integration {name} is not played: the simulator does not know its protocol")
     _require_server(against.url)
     plan = Plan(players=players, rounds=rounds, seed=seed, concurrency=concurrency)
     try:

@@ -13,7 +13,7 @@ from adapters.simulate.wire.gpas import Gpas
 from adapters.simulate.wire.marbles import Marbles
 
 _Spoken = configured.BetBrothers | configured.Marbles | configured.Gpas | configured.FizzyBubbly
-"""Integrations of another protocol are left out: the simulator knows none to play them by."""
+"""Integrations of another protocol cannot be played: the simulator does not know it."""
 
 
 class NoTarget(Exception):
@@ -28,17 +28,19 @@ class Target:
     token: str
     is_admin: bool
     wires: tuple[Wire, ...]
+    left_out: tuple[str, ...] = ()
+    """Integrations that were asked for and are not played: their protocol is not known here."""
 
 
 def target(settings: configured.Settings, *, url: str | None, all_protocols: bool) -> Target:
     """What to play against. Raises `NoTarget`."""
-    wires = tuple(
-        _wire(one, settings.demo)
-        for one in settings.integrations.values()
-        if isinstance(one, _Spoken if all_protocols else configured.BetBrothers)
-    )
-    if not wires:
-        raise NoTarget("the configuration has no integration to play (betbrothers, or use --all)")
+    spoken = [one for one in settings.integrations.values() if isinstance(one, _Spoken)]
+    if not spoken:
+        raise NoTarget("the configuration has no integration whose protocol the simulator knows")
+    played = [one for one in spoken if all_protocols or isinstance(one, configured.BetBrothers)]
+    if not played:
+        raise NoTarget("the configuration has no betbrothers integration: use --all")
+    left_out = set(settings.integrations) - {one.name for one in spoken}
     tokens = sorted(settings.operator_tokens, key=lambda token: token.role != "admin")
     token = next((one for one in tokens if one.role != "viewer"), None)
     if token is None:
@@ -49,7 +51,8 @@ def target(settings: configured.Settings, *, url: str | None, all_protocols: boo
         url=(url or f"http://{host}:{server.port}").rstrip("/"),
         token=token.token.reveal(),
         is_admin=token.role == "admin",
-        wires=wires,
+        wires=tuple(_wire(one, settings.demo) for one in played),
+        left_out=tuple(sorted(left_out)) if all_protocols else (),
     )
 
 
