@@ -53,7 +53,10 @@ class Adapter(Generic[SettingsT]):
         return outcome
 
     async def session(self, token: str) -> SessionRow:
-        """Whose session a token is. Raises `RefusedCall` unless it is one of this integration."""
+        """Whose session a token is. Raises `RefusedCall` unless it is one of this integration.
+
+        One that was closed or is over is found too: whether it is live, `ReadBalance` says.
+        """
         try:
             found = await self.ledger.session(token)
         except StoreUnavailable as error:
