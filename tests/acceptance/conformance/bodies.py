@@ -5,12 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from tests.acceptance.conformance.wire import MISSING, Raw, Request
+from tests.acceptance.conformance.wire import MISSING, Raw, Request, Wire
 
 _FLAGS = {"is_mobile", "round_close", "roundClosed", "isGameRoundFinished"}
 _SECTIONS = {"payload", "provider_transfer_data", "meta"}
 _TEXTS = {"action", "currency", "currency_code"}
-_INTEGERS = {"betbrothers", "marbles"}
+_PARTS = {"cashAmount"}
 BODY_MAX = 64 * 1024
 NESTING_MAX = 8
 
@@ -39,21 +39,27 @@ WRONG_INTEGERS = [*WRONG_NUMBERS, "100", Raw("100.0"), Raw("1e2"), Decimal("0.5"
 WRONG_STRINGS_OF_NUMBERS = ["1e2", "NaN", "Infinity", "-1", " 1", "1 ", "+1", "1,5", "1.", ".5"]
 
 
-def wrong_values(protocol: str, path: str) -> list[Any]:
+def wrong_values(wire: Wire, path: str) -> list[Any]:
     """What the field at this path must never hold."""
     name = path.rsplit("__", maxsplit=1)[-1]
-    if name in {"amount", "cashAmount", "value"}:
-        if protocol in _INTEGERS:
-            return WRONG_INTEGERS
-        if protocol == "gpas":
-            return [*WRONG_NUMBERS, *WRONG_STRINGS_OF_NUMBERS, "0x1", "٣", "1" * 70]
+    if path == wire.names["amount"]:
+        return _wrong_amounts(wire)
+    if name in _PARTS:
         # A part that does not fit is booked and listed, so a large or fine one is no fault.
-        return [*WRONG_NUMBERS, "1"] if name == "amount" else [*WRONG_NUMBERS[:10], "1"]
+        return [*WRONG_NUMBERS[:10], "1"]
     if name in _FLAGS:
         return WRONG_FLAGS
     if name in _SECTIONS:
         return WRONG_SECTIONS
     return WRONG_TEXTS if name in _TEXTS else WRONG_IDS
+
+
+def _wrong_amounts(wire: Wire) -> list[Any]:
+    if wire.counts_integers:
+        return WRONG_INTEGERS
+    if wire.protocol == "gpas":  # which takes a string too
+        return [*WRONG_NUMBERS, *WRONG_STRINGS_OF_NUMBERS, "0x1", "٣", "1" * 70]
+    return [*WRONG_NUMBERS, "1"]
 
 
 def nested(levels: int) -> str:

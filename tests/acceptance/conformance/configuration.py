@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from adapters.settings import Settings
 from adapters.settings_file import load
+from tests.acceptance.conformance.wire_fizzybubbly import BASE_URL
+from tests.acceptance.conformance.wire_gpas import SEED_SECRET
+from tests.acceptance.conformance.wires import WIRES
 
-PROTOCOLS = ("betbrothers", "marbles", "gpas", "fizzybubbly")
+PROTOCOLS = tuple(WIRES)
 KEYS = ("current", "old", "wrong", "ours")
-BASE_URL = "https://wallet.example:8443/{}"
-SEED_SECRET = "Ax34deSfgdB"
-"""The secret of the vendor's printed GPAS signature."""
 
 _HEAD = """
 [server]
@@ -28,13 +28,6 @@ body_timeout_s = 0.5
 [currencies.string]
 exponent = 2
 """
-
-_OWN = {
-    "betbrothers": "secrets = [{secrets}]",
-    "marbles": 'public_keys = [{keys}]\nsigning_key = "file:ours.pem"',
-    "gpas": 'parent_system_id = "BL13GT"\nsecrets = [{secrets}]',
-    "fizzybubbly": 'public_key = "api-key"\nsecrets = [{secrets}]\nbase_url = "{base_url}"',
-}
 
 VARIANTS = {
     "": "",
@@ -81,7 +74,7 @@ def configure(directory: Path, *, answer_timeout_s: float = 10.0) -> Settings:
 def _integration(protocol: str, name: str, switches: str) -> str:
     live = ("current", "old") if name.endswith("-rotating") else ("current",)
     secrets = {"current": f'"{protocol}-new"', "old": f'"{protocol}-old"'}
-    own = _OWN[protocol].format(
+    own = WIRES[protocol].settings.format(
         secrets=", ".join(secrets[key] for key in live),
         keys=", ".join(f'"file:{key}-public.pem"' for key in live),
         base_url=BASE_URL.format(name),

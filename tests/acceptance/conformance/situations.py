@@ -13,6 +13,7 @@ from ledger.service import token_hash
 from tests.acceptance.conformance.configuration import PROTOCOLS
 from tests.acceptance.conformance.service import UNITS, Guest
 from tests.acceptance.conformance.wire import MISSING, Request, Wire, unique
+from tests.acceptance.conformance.wires import WIRES
 
 SetUp = Callable[[Wire, Guest], Awaitable[Request]]
 
@@ -31,8 +32,11 @@ class Situation:
 
 SITUATIONS: list[Situation] = []
 
-WITH_CURRENCY = ("betbrothers", "marbles", "fizzybubbly")
-WITH_WIN_REVERSAL = ("betbrothers", "gpas")
+WITH_CURRENCY = tuple(name for name, wire in WIRES.items() if "currency" in wire.names)
+"""The protocols that name player and currency in every call."""
+WITH_WIN_REVERSAL = tuple(
+    name for name, wire in WIRES.items() if wire.reverse_win is not Wire.reverse_win
+)
 
 
 def situation(

@@ -45,7 +45,7 @@ async def test_a_required_field_of_the_wrong_type_is_malformed(service, wire, gu
     said = expected(wire.protocol, "malformed_request", operation)
     async with service.untouched(guest):
         for path in wire.required[operation]:
-            for value in wrong_values(wire.protocol, path):
+            for value in wrong_values(wire, path):
                 answer = await wire.send(call.but(**{path: value}))
                 assert answer.refusal == said, (path, value)
 

@@ -236,8 +236,7 @@ async def test_rule_10_a_negative_amount_is_never_booked(service, wire, guest, c
 
 async def test_rule_10_an_amount_finer_than_the_ledgers_scale_is_refused(service, wire, guest):
     """Rounding would make or lose money; integers on the wire may have no fraction at all."""
-    integers = wire.protocol in {"betbrothers", "marbles"}
-    finer = Decimal("100.5") if integers else Decimal("0.000001")
+    finer = Decimal("100.5") if wire.counts_integers else Decimal("0.000001")
     bet = wire.altered(wire.bet(guest), amount=finer)
     async with service.untouched(guest):
         answer = await wire.send(bet)

@@ -17,16 +17,9 @@ every_provider = pytest.mark.parametrize("protocol", PROTOCOLS)
 
 Headers = Callable[[Wire, Request], dict[str, str | None]]
 
-SIGNATURES = {
-    "betbrothers": "X-REQUEST-SIGN",
-    "marbles": "X-Marbles-Signature",
-    "gpas": "x-signature",
-    "fizzybubbly": "Signature",
-}
-
 
 def _signature(wire: Wire, request: Request) -> str:
-    return wire.sign(request, request.raw)[SIGNATURES[wire.protocol]]
+    return wire.sign(request, request.raw)[wire.signature]
 
 
 def _flipped(signature: str) -> str:
@@ -38,9 +31,7 @@ FORGERIES: dict[str, Callable[[Wire, Request], str | None]] = {
     "empty": lambda _wire, _request: "",
     "flipped": lambda wire, request: _flipped(_signature(wire, request)),
     "cut": lambda wire, request: _signature(wire, request)[:-1],
-    "of-nothing": lambda wire, request: wire.sign(replace(request, body=b""), b"")[
-        SIGNATURES[wire.protocol]
-    ],
+    "of-nothing": lambda wire, request: wire.sign(replace(request, body=b""), b"")[wire.signature],
     "no-ascii": lambda _wire, _request: "Ünterschrift",
 }
 
@@ -52,7 +43,7 @@ async def test_a_forged_signature_is_refused(service, wire, guest, forgery):
     bet = wire.bet(guest)
     signature = FORGERIES[forgery](wire, bet)
     async with service.untouched(guest):
-        answer = await wire.send(bet, **{SIGNATURES[wire.protocol]: signature})
+        answer = await wire.send(bet, **{wire.signature: signature})
     assert answer.refusal == expected(wire.protocol, "invalid_signature", bet.operation)
 
 
@@ -63,7 +54,7 @@ async def test_a_signature_is_of_the_raw_bytes(service, wire, guest):
     pretty = replace(bet, body=bet.raw.replace(b", ", b",\n    "))
     async with service.untouched(guest):
         signature = _signature(wire, bet)
-        answer = await wire.send(pretty, **{SIGNATURES[wire.protocol]: signature})
+        answer = await wire.send(pretty, **{wire.signature: signature})
     assert answer.refusal == expected(wire.protocol, "invalid_signature", bet.operation)
     assert (await wire.ok(pretty)).balance == 99
 
@@ -72,7 +63,7 @@ async def test_a_signature_is_of_the_raw_bytes(service, wire, guest):
 async def test_the_signature_is_judged_before_the_body(service, wire, guest):
     """Nothing is parsed, and nothing told of it, for somebody who is not the provider."""
     broken = replace(wire.bet(guest), body=b"{")
-    answer = await wire.send(broken, **{SIGNATURES[wire.protocol]: "00"})
+    answer = await wire.send(broken, **{wire.signature: "00"})
     assert answer.refusal == expected(wire.protocol, "invalid_signature", broken.operation)
 
 
@@ -103,9 +94,9 @@ async def test_another_integrations_secret_is_no_key_here(service, make_wire, pr
     guest = await service.guest(here)
     other = make_wire(protocol, "-rotating", key="old")
     bet = other.bet(guest)
-    foreign = other.sign(bet, bet.raw)[SIGNATURES[protocol]]
+    foreign = other.sign(bet, bet.raw)[here.signature]
     async with service.untouched(guest):
-        answer = await here.send(bet, **{SIGNATURES[protocol]: foreign})
+        answer = await here.send(bet, **{here.signature: foreign})
     assert answer.refusal == expected(protocol, "invalid_signature", bet.operation)
 
 

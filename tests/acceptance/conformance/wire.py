@@ -133,6 +133,14 @@ class Wire(ABC):
     """One integration as its provider sees it."""
 
     protocol: ClassVar[str]
+    settings: ClassVar[str]
+    """Its own keys of the configuration.
+
+    ``{secrets}``, ``{keys}`` (files of RSA keys) and ``{base_url}`` are filled in; the secrets are
+    the protocol's name with ``-new`` and ``-old``.
+    """
+    signature: ClassVar[str]
+    """The header that holds the signature."""
     names: ClassVar[Mapping[str, str]]
     """The protocol's field for an idea of ours, as `Request.but` takes it."""
     required: ClassVar[Mapping[str, Sequence[str]]]
@@ -182,6 +190,11 @@ class Wire(ABC):
 
     def check_headers(self, headers: Mapping[str, str], raw: bytes) -> None:  # noqa: B027
         """What the protocol wants of an answer's headers: mostly nothing."""
+
+    @property
+    def counts_integers(self) -> bool:
+        """Whether an amount is a JSON integer."""
+        return isinstance(self.amount("1", "EUR"), int)
 
     def field(self, request: Request, name: str) -> str:
         """The protocol's field for an idea of ours."""

@@ -32,6 +32,8 @@ class BetBrothersWire(Wire):
     """Calls as The Bet Brothers do."""
 
     protocol = "betbrothers"
+    settings = "secrets = [{secrets}]"
+    signature = "X-REQUEST-SIGN"
     names: ClassVar = {
         "amount": "amount",
         "currency": "currency_code",

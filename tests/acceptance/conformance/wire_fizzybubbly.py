@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from tests.acceptance.conformance.configuration import BASE_URL
 from tests.acceptance.conformance.service import Guest
 from tests.acceptance.conformance.wire import Request, Wire, unique
 
+BASE_URL = "https://wallet.example:8443/{}"
 SECRETS = {"current": b"fizzybubbly-new", "old": b"fizzybubbly-old", "wrong": b"guessed"}
 _IDS = ("currency", "gameId", "gameRoundId", "playerId", "sessionId", "transactionId")
 _MONEY = ("amount", "cashAmount", *_IDS, "isGameRoundFinished")
@@ -21,6 +21,8 @@ class FizzyBubblyWire(Wire):
     """Calls as Fizzy Bubbly does."""
 
     protocol = "fizzybubbly"
+    settings = 'public_key = "api-key"\nsecrets = [{secrets}]\nbase_url = "{base_url}"'
+    signature = "Signature"
     names: ClassVar = {
         "amount": "amount",
         "currency": "currency",

@@ -8,9 +8,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from tests.acceptance.conformance.configuration import SEED_SECRET
 from tests.acceptance.conformance.service import Guest
 from tests.acceptance.conformance.wire import Request, Wire, unique
+
+SEED_SECRET = "Ax34deSfgdB"
+"""The secret of the vendor's printed GPAS signature."""
 
 SECRETS = {"current": "gpas-new", "old": "gpas-old", "wrong": "guessed", "seed": SEED_SECRET}
 _TYPES = {
@@ -30,6 +32,8 @@ class GpasWire(Wire):
     """Calls as GPAS does."""
 
     protocol = "gpas"
+    settings = 'parent_system_id = "BL13GT"\nsecrets = [{secrets}]'
+    signature = "x-signature"
     names: ClassVar = {
         "amount": "value",
         "game": "tags__gameid",

@@ -38,6 +38,8 @@ class MarblesWire(Wire):
     """Calls as 155.io does."""
 
     protocol = "marbles"
+    settings = 'public_keys = [{keys}]\nsigning_key = "file:ours.pem"'
+    signature = "X-Marbles-Signature"
     names: ClassVar = {
         "amount": "amount",
         "currency": "currency",
