@@ -121,6 +121,14 @@ def test_every_metric_is_documented_and_no_other():
     assert sorted(documented) == sorted(Metrics().names())
 
 
+def test_every_protocol_is_documented_where_it_is_chosen_and_where_it_refuses():
+    """A protocol that a table leaves out is taken for one that is not spoken."""
+    (row,) = [row for row in rows("integrations") if names(row[0]) == ["protocol"]]
+    assert set(re.findall(r'"(\w+)"', row[2])) == set(PROVIDERS)
+    head = section("Refusals").partition("\n|---")[0].splitlines()[-1]
+    assert {cell.split()[0] for cell in head.strip("|").split("|")[3:]} == set(PROVIDERS)
+
+
 def test_every_refusal_is_documented_in_the_order_of_the_checks():
     """The order is part of what is promised: the first that holds is the answer."""
     assert first_names("Refusals") == [refusal.value for refusal in Refusal]
