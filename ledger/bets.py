@@ -320,9 +320,9 @@ def _tombstone_currency(player: Player, command: Reversal, session: Session | No
 
     Where it says neither, any wallet will do, as nothing moves: the player's first.
     """
-    if command.currency is None and session is None:
-        return next(iter(player.wallets), None)
-    return command.currency or (session.currency if session else None)
+    if command.currency is not None:
+        return command.currency
+    return next(iter(player.wallets), None) if session is None else session.currency
 
 
 def _refund(player: Player, command: Reversal, stamp: Stamp, found: Round, bet: Bet) -> Decision:

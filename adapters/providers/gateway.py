@@ -106,7 +106,7 @@ class Gateway:
         """The refusal in the protocol's own form, or as much of one as a defect there leaves."""
         try:
             return self._provider.refuse(call, refused), refused
-        except Exception:
+        except Exception:  # a defect in the module's own words: its provider gets some answer
             log.exception("call_failed", integration=self._name, trace_id=call.trace_id)
         return (LAST_RESORT, BROKEN) if refused is BROKEN else self._refuse(call, BROKEN)
 
