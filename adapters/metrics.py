@@ -90,7 +90,7 @@ class Metrics:
                 "lag_seconds", "Age of the oldest event that the view has not seen."
             ),
             "stopped": self._view_gauge(
-                "stopped", "1 while the view stands at an event that it cannot take."
+                "stopped", "1 while the view stands where it cannot go on."
             ),
         }
         self._call_children: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}

@@ -106,6 +106,7 @@ class Runner:
     async def _catch_up(self) -> None:
         """To the head as it is at the start: under traffic there is always a little more."""
         head = await self._feed.head()
+        await self._look(head)
         while behind := self._behind(head):
             moved = await asyncio.gather(
                 *(self._follow(position, head, writers) for position, writers in behind.items()),
@@ -116,6 +117,15 @@ class Runner:
                     raise outcome
             if not any(moved):
                 return  # a log that ends before its head was cut; the next look tells
+
+    async def _look(self, head: int) -> None:
+        """Look at views that have stopped, and at those that are ahead of the log."""
+        for writer in self._writers:
+            if writer.position is not None and (writer.stopped or writer.position > head):
+                try:
+                    await writer.look()
+                except (psycopg.Error, OSError) as error:
+                    await _lose(writer, error)
 
     async def _follow(self, after: int, head: int, writers: Sequence[ViewWriter]) -> int:
         """Move views that stand at the same place, for a turn; how many events were read.

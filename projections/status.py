@@ -13,6 +13,7 @@ import msgspec
 from ledger.chain import HASH_SIZE
 from ledger.endpoints import Reader
 from ledger.sql import schema_name
+from projections.ahead import ahead_of_log
 from projections.sql import statement
 
 
@@ -20,7 +21,8 @@ class ViewStatus(msgspec.Struct, frozen=True):
     """A view of a partition.
 
     ``lag_s`` is the age of the oldest event that is not in the view yet, 0 when none is waiting.
-    ``error`` is why the view stopped, at ``stopped_at``; None while it moves.
+    ``error`` is why the view stopped, at ``stopped_at``; None while it moves. Of one that nobody
+    runs, and that is found ahead of its log, it is not known when.
     """
 
     view: str
@@ -59,7 +61,7 @@ class StatusReader:
                 head=head,
                 lag_events=max(head - position, 0),
                 lag_s=_age(now, oldest),
-                error=error,
+                error=error or ahead_of_log(view, position, head),
                 stopped_at=stopped_at,
             )
             for view, position, stopped_at, error, head, oldest in await self._reader.fetch(

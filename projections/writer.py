@@ -15,6 +15,7 @@ from psycopg.errors import DataError, IntegrityError
 
 from ledger.connections import Connection, connect, hang_up
 from ledger.sql import schema_name
+from projections.ahead import ahead_of_log, was_ahead
 from projections.entries import Entry
 from projections.feed import ROLE
 from projections.sql import LIVE, statement
@@ -52,7 +53,7 @@ class ViewWriter:
     """Writes a view's batches while it holds the view's lock.
 
     ``position`` is None until the lock is held; ``error`` says why the view does not move, and
-    ``stopped`` that it will not until the next start.
+    ``stopped`` that it will not until the next start, or until it was made anew.
     """
 
     def __init__(self, url: str, partition: int, view: View) -> None:
@@ -82,11 +83,28 @@ class ViewWriter:
                 self._url, purpose, role=ROLE, settings=WRITER_SETTINGS
             )
             prepare(self._connection)
-        if not await self._value("try_lock", f"{self._schema}.{self.view.name}"):
+        if not await self._lock():
             return False
-        await self._reload()
+        await self.look()
         log.info("view_taken", schema=self._schema, view=self.view.name, position=self.position)
         return True
+
+    async def look(self) -> None:
+        """Look where the view is, and whether it can go on from there.
+
+        It cannot where it is ahead of the log, or stopped and was not made anew since. Raises
+        `psycopg.Error`.
+        """
+        name = self.view.name
+        cursor = await self._held().execute(statement("place", self._schema), (name,))
+        position, error, head = await cursor.fetchone() or (None, None, 0)
+        self.position = position
+        reason = error if was_ahead(error) else ahead_of_log(name, position or 0, head)
+        if reason is None:
+            self.stopped = self.stopped and error is not None
+            self.error = self.error if self.stopped else None
+        elif not self.stopped:
+            await self._stop(reason)
 
     def fold(self, entries: Sequence[Entry]) -> Folded:
         """What the entries change in the view, or why it cannot take them."""
@@ -109,7 +127,7 @@ class ViewWriter:
         try:
             await self._write(entries, folded)
         except Overtaken:
-            await self._reload()
+            await self.look()
         except (DataError, IntegrityError, BrokenView) as error:
             await self._narrow(entries, error)
 
@@ -123,7 +141,8 @@ class ViewWriter:
     async def _narrow(self, entries: Sequence[Entry], error: Exception) -> None:
         """Find the entry that did it: try the halves one after the other."""
         if len(entries) == 1:
-            await self._stop(entries[0], error)
+            reason = " ".join(str(error).split()) or type(error).__name__
+            await self._stop(f"{entries[0]}: {reason}")
             return
         middle = len(entries) // 2
         for after, half in (
@@ -133,9 +152,8 @@ class ViewWriter:
             if after is not None:
                 await self.advance(after, half, self.fold(half))
 
-    async def _stop(self, entry: Entry, error: Exception) -> None:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        self.stopped, self.error = True, f"{entry}: {reason}"
+    async def _stop(self, reason: str) -> None:
+        self.stopped, self.error = True, reason
         log.error(
             "view_stopped",
             schema=self._schema,
@@ -168,13 +186,10 @@ class ViewWriter:
         if cursor.rowcount != 1:
             raise Overtaken
 
-    async def _reload(self) -> None:
-        self.position = await self._value("position", self.view.name)
-
-    async def _value(self, name: str, parameter: object) -> int | None:
-        cursor = await self._held().execute(statement(name, self._schema), (parameter,))
-        row = await cursor.fetchone()
-        return None if row is None else row[0]
+    async def _lock(self) -> bool:
+        name = f"{self._schema}.{self.view.name}"
+        cursor = await self._held().execute(statement("try_lock", self._schema), (name,))
+        return bool((await cursor.fetchone() or (False,))[0])
 
     def _held(self) -> Connection:
         if self._connection is None:

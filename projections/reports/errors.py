@@ -4,7 +4,7 @@ ReportError
 +-- BadRequest          what was asked for makes no sense
 |   +-- UnknownPlayer   there is no such player
 +-- ViewsBehind         a view that the report rests on has not seen the whole log
-|   +-- ViewsStopped    and never will as it is: it stands at an event that it cannot take
+|   +-- ViewsStopped    and never will as it is: an event that it cannot take, or another log
 +-- UnsoundEvents       events were altered: what they say does not fit together
 """
 
@@ -30,7 +30,10 @@ class ViewsBehind(ReportError):
 
 
 class ViewsStopped(ViewsBehind):
-    """Views stand at an event that they cannot take: ``reasons`` by name of the view."""
+    """Views that stand at an event that they cannot take, or ahead of the log.
+
+    ``reasons`` by name of the view.
+    """
 
     def __init__(self, partition: int, reasons: Mapping[str, str]) -> None:
         self.reasons = reasons

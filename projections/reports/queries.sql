@@ -5,7 +5,9 @@
 SELECT coalesce(max(notification_id), 0) FROM {schema}.events
 
 -- name: states
-SELECT view, position, error FROM {schema}.projections WHERE view = ANY(%s::text[])
+-- Of one instant: the log grows, and no view may stand behind its end.
+SELECT view, position, (SELECT coalesce(max(notification_id), 0) FROM {schema}.events) AS head, error
+FROM {schema}.projections WHERE view = ANY(%s::text[]) ORDER BY view
 
 -- name: position
 SELECT position FROM {schema}.projections WHERE view = %s

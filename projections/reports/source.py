@@ -14,6 +14,7 @@ import msgspec
 
 from ledger.connections import Connection, connect
 from ledger.sql import schema_name
+from projections.ahead import ahead_of_log, was_ahead
 from projections.registry import view_named
 from projections.reports.errors import ViewsBehind, ViewsStopped
 from projections.reports.queries import query
@@ -33,11 +34,18 @@ _SETTINGS: Final = {
 
 
 class ViewState(msgspec.Struct, frozen=True):
-    """Where a view stands, and why it stopped if it has."""
+    """Where a view stands, where its log ends, and why it stopped if it has."""
 
     view: str
     position: int
+    head: int
     error: str | None
+
+    def stopped(self, until: int) -> str | None:
+        """Why it does not come there as it is, or is no view of this log; None: it does."""
+        if was_ahead(self.error) or self.position < until:
+            return self.error
+        return ahead_of_log(self.view, self.position, self.head)
 
 
 class Snapshot:
@@ -85,6 +93,7 @@ async def open_snapshot(url: str, partition: int, views: Sequence[str]) -> Async
     schema = schema_name(partition)
     async with await connect(url, f"report {schema}", settings=_SETTINGS) as connection:
         await _wait(connection, partition, views)
+        states: list[ViewState] = []
         for _ in range(_TRIES):
             await _begin(connection, schema, views)
             states = await _states(connection, schema, views)
@@ -94,7 +103,8 @@ async def open_snapshot(url: str, partition: int, views: Sequence[str]) -> Async
                 return
             await connection.execute("ROLLBACK")
             await asyncio.sleep(_POLL_S)
-        raise ViewsBehind(f"the views {', '.join(views)} do not stand at one position")
+        places = ", ".join(f"{state.view} at {state.position}" for state in states)
+        raise ViewsBehind(f"the views do not stand at one position: {places}")
 
 
 async def _begin(connection: Connection, schema: str, views: Sequence[str]) -> None:
@@ -117,12 +127,14 @@ async def _wait(connection: Connection, partition: int, views: Sequence[str]) ->
     cursor = await connection.execute(query("head", schema))
     head = (await cursor.fetchone() or (0,))[0]
     deadline = asyncio.get_running_loop().time() + CATCH_UP_S
-    while behind := [
-        state for state in await _states(connection, schema, views) if state.position < head
-    ]:
-        stopped = {state.view: state.error for state in behind if state.error is not None}
+    while True:
+        states = await _states(connection, schema, views)
+        stopped = {state.view: why for state in states if (why := state.stopped(head))}
         if stopped:
             raise ViewsStopped(partition, stopped)
+        behind = [state for state in states if state.position < head]
+        if not behind:
+            return
         if asyncio.get_running_loop().time() > deadline:
             raise ViewsBehind(_how_far(behind[0], partition, head))
         await asyncio.sleep(_POLL_S)

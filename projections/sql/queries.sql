@@ -20,6 +20,11 @@ SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended(%s, 0))
 -- name: position
 SELECT position FROM {schema}.projections WHERE view = %s
 
+-- name: place
+-- Of one instant: the log may have grown by the next statement.
+SELECT position, error, (SELECT coalesce(max(notification_id), 0) FROM {schema}.events) AS head
+FROM {schema}.projections WHERE view = %s
+
 -- name: hold_position
 SELECT position FROM {schema}.projections WHERE view = %s FOR UPDATE
 

@@ -54,9 +54,9 @@ async def until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
         await asyncio.sleep(0.02)
 
 
-def all_at(url: str, position: int) -> bool:
-    """Whether every view is there."""
-    return positions(url) == dict.fromkeys(VIEW_NAMES, position)
+def all_at(url: str, position: int, **elsewhere: int) -> bool:
+    """Whether every view is there, but for those that are to be elsewhere."""
+    return positions(url) == dict.fromkeys(VIEW_NAMES, position) | elsewhere
 
 
 async def check_views(url: str, events: int) -> None:

@@ -295,6 +295,21 @@ def test_a_stopped_view_is_no_view_that_agrees(told, run, execute):
         assert last == "2 differences between the views and the events"
 
 
+def test_a_view_ahead_of_the_log_is_found_and_a_rebuild_mends_it(run, execute):
+    """It lacked nothing yet; what is booked next would never have come into it."""
+    execute("UPDATE ledger_p00.projections SET position = 40 WHERE view = 'rounds'")
+    said = (
+        "rounds, partition 0: has stopped: ahead of the log: rounds stands at event 40, the log"
+        " ends at 29; `wallet-ledger rebuild rounds` makes the view anew"
+    )
+    for quick in ([], ["--quick"]):
+        code, out, _ = run("audit", "views", *quick)
+        assert code == 1
+        assert out.splitlines()[0] == said
+    assert run("rebuild", "rounds")[1] == "rounds, partition 0: rebuilt up to event 29\n"
+    assert run("audit", "views")[0] == 0
+
+
 def test_a_rebuild_that_cannot_take_an_event_leaves_the_view_and_is_code_two(told, run, execute):
     """It could not do its work, and half a view in the place of a whole one would be worse."""
     execute(

@@ -14,7 +14,7 @@ from ledger.currencies import Currencies
 from ledger.store import Store
 from projections.reports import known, source
 from projections.reports.asked import Filters
-from projections.reports.errors import BadRequest, UnknownPlayer, ViewsBehind
+from projections.reports.errors import BadRequest, UnknownPlayer, ViewsBehind, ViewsStopped
 from projections.reports.formats import render
 from projections.reports.period import read_period
 from projections.reports.registry import REPORTS
@@ -484,6 +484,46 @@ async def test_a_report_waits_for_views_and_is_refused_where_they_do_not_come(
         ):
             await make(url, "totals")
         assert (await make(url, "player-statement", player_id="ben")).table.rows
+
+
+async def test_a_report_rests_on_no_view_that_is_ahead_of_the_log(
+    postgres, databases, template_database, monkeypatch
+):
+    """Such a view lacks what is booked next, and shows what may never have been booked."""
+    monkeypatch.setattr(source, "_TRIES", 2)
+    with databases.fresh(template_database) as name:
+        url = postgres.url(name)
+        await _told(url)
+        for position in (40, 35):
+            with psycopg.connect(postgres.url(name, "postgres")) as connection:
+                connection.execute(
+                    "UPDATE ledger_p00.projections SET position = %s WHERE view = 'rounds'",
+                    (position,),
+                )
+            said = f"rounds stands at event {position}, the log ends at 29"
+            for wanted in ("open-rounds", "liabilities"):
+                with pytest.raises(ViewsStopped, match=said):
+                    await make(url, wanted)
+        assert (await make(url, "totals")).table.rows
+        with psycopg.connect(postgres.url(name, "postgres")) as connection:
+            connection.execute(
+                "UPDATE ledger_p00.projections SET position = 29, stopped_at = now(),"
+                " error = 'ahead of the log: x' WHERE view = 'rounds'"
+            )
+        with pytest.raises(ViewsStopped, match="the view rounds of partition 0 has stopped: ahead"):
+            await make(url, "open-rounds")
+
+
+async def test_views_that_do_not_come_together_are_named_with_their_places(url, monkeypatch):
+    """Whoever reads it must know which view to look at."""
+
+    async def apart(*_: object) -> list[source.ViewState]:
+        return [source.ViewState("journal", 29, 30, None), source.ViewState("rounds", 30, 30, None)]
+
+    monkeypatch.setattr(source, "_TRIES", 2)
+    monkeypatch.setattr(source, "_states", apart)
+    with pytest.raises(ViewsBehind, match="at one position: journal at 29, rounds at 30"):
+        await make(url, "liabilities")
 
 
 async def test_rounds_page_by_page(url):

@@ -1,0 +1,28 @@
+"""A view that stands ahead of its log: that was cut or swapped, or the view's position altered.
+
+It would pass over the next events without a word. So it stops, and only a view made anew goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_BEGINNING: Final = "ahead of the log: "
+
+
+def ahead_of_log(view: str, position: int, head: int) -> str | None:
+    """Why the view has to stop, None where its position is one that the log has.
+
+    ``position`` and ``head`` must be of one instant.
+    """
+    if position <= head:
+        return None
+    return (
+        f"{_BEGINNING}{view} stands at event {position}, the log ends at {head};"
+        f" `wallet-ledger rebuild {view}` makes the view anew"
+    )
+
+
+def was_ahead(error: str | None) -> bool:
+    """Whether that is why a view stopped: it stays so although the log may be longer by now."""
+    return error is not None and error.startswith(_BEGINNING)
