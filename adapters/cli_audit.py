@@ -13,14 +13,12 @@ from adapters.catching_up import catch_up
 from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option
 from adapters.database import database_in_use, one_line_errors
 from adapters.settings import Settings
-from ledger.codec import UnreadableEvent
 from ledger.currencies import Currencies
 from ledger.schema import check, check_scales
 from projections.audit import Finding, audit
-from projections.rebuild import RebuildBusy, compare
+from projections.rebuild import RebuildBusy, Unfoldable, compare
 from projections.registry import VIEW_NAMES
 from projections.reports.errors import ViewsBehind, ViewsStopped
-from projections.writes import BrokenView
 
 _SHOWN = 20
 
@@ -38,31 +36,31 @@ def views(*, settings: Settings, quick: bool) -> int:
 
     Balances and rounds of every player, totals, and the journal are folded by other code than that
     of the views. Then every row is compared with a view made anew. Exits with 1 at any difference;
-    a view that has stopped is one.
+    a view that has stopped is one, and an event that cannot be folded.
     """
+    findings: list[Finding] = []
     with one_line_errors(), database_in_use(settings.database) as addresses:
         try:
-            findings = asyncio.run(_audit(settings, addresses.url, quick=quick))
+            asyncio.run(_audit(settings, addresses.url, findings, quick=quick))
         except (ViewsBehind, RebuildBusy) as error:
+            _list(findings)
             raise CommandError(str(error)) from error
-        except (UnreadableEvent, BrokenView) as error:
-            click.echo(f"the events cannot be folded: {error}")
-            return DIFFERENCE
-    return _tell(findings)
+    _list(findings)
+    click.echo(f"{len(findings)} differences between the views and the events")
+    return DIFFERENCE if findings else DONE
 
 
-async def _audit(settings: Settings, url: str, *, quick: bool) -> list[Finding]:
+async def _audit(settings: Settings, url: str, findings: list[Finding], *, quick: bool) -> None:
+    """Add what is found, partition by partition; what keeps the rest from it takes nothing back."""
     partitions, currencies = settings.database.partitions, settings.currencies
     await check(url, partitions)
     await check_scales(url, currencies.scales)
     await catch_up(url, range(partitions))
-    findings: list[Finding] = []
     with Progress(console=Console(stderr=True)) as bars:
         for partition in range(partitions):
             findings += await _fold(url, partition, currencies, bars)
             for name in () if quick else VIEW_NAMES:
                 findings += await _compare(url, partition, name, bars)
-    return findings
 
 
 async def _fold(url: str, partition: int, currencies: Currencies, bars: Progress) -> list[Finding]:
@@ -86,17 +84,18 @@ async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[
     def show(done: int, total: int) -> None:
         bars.update(bar, completed=done, total=total)
 
-    differences = await compare(url, partition, name, show)
+    try:
+        differences = await compare(url, partition, name, show)
+    except Unfoldable as error:
+        return [Finding(name, partition, f"cannot be made anew: {' '.join(str(error).split())}")]
     return [
         Finding(name, partition, f"{each.table}: {each.kind} row {each.row}")
         for each in differences
     ]
 
 
-def _tell(findings: Sequence[Finding]) -> int:
+def _list(findings: Sequence[Finding]) -> None:
     for finding in findings[:_SHOWN]:
         click.echo(f"{finding.view}, partition {finding.partition}: {finding.what}")
     if len(findings) > _SHOWN:
         click.echo(f"and {len(findings) - _SHOWN} more")
-    click.echo(f"{len(findings)} differences between the views and the events")
-    return DIFFERENCE if findings else DONE

@@ -12,11 +12,9 @@ from rich.progress import Progress
 from adapters.command_line import CommandError, config_option
 from adapters.database import database_in_use, one_line_errors
 from adapters.settings import Settings
-from ledger.codec import UnreadableEvent
 from ledger.schema import check
-from projections.rebuild import RebuildBusy, rebuild
+from projections.rebuild import RebuildBusy, Unfoldable, rebuild
 from projections.registry import VIEW_NAMES
-from projections.writes import BrokenView
 
 
 @click.command("rebuild")
@@ -43,8 +41,9 @@ def command(
             asyncio.run(_rebuild(addresses.url, partitions, wanted, names))
         except RebuildBusy as error:
             raise CommandError(str(error)) from error
-        except (UnreadableEvent, BrokenView) as error:
-            raise CommandError(f"the view stays as it was: {error}") from error
+        except Unfoldable as error:
+            reason = " ".join(str(error).split())
+            raise CommandError(f"the view stays as it was: {reason}") from error
 
 
 async def _rebuild(url: str, partitions: int, wanted: Sequence[int], names: Sequence[str]) -> None:

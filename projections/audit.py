@@ -1,7 +1,8 @@
 """Holds the views of a partition against its events, folded once more by other code.
 
 Balances come from the wallet's own rules (`ledger.player.evolve`), rounds and totals from plain
-sums; the journal must balance and agree with both. Nothing is written.
+sums; the journal must balance and agree with both. Nothing is written. An event that cannot be
+folded is a finding; its player is passed over, and so is what is summed over all players.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ Progress: TypeAlias = Callable[[int, int], None]
 _PLAYERS: Final = 500
 _TELL: Final = 5_000
 _GAME: Final = (BetPlaced, BetRefunded, WinCredited, WinReversed)
+EVENTS: Final = "events"
+"""What stands for the view where an event cannot be folded."""
+
 _Rows: TypeAlias = dict[tuple[Any, ...], tuple[Any, ...]]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something in a view that is not as the events have it."""
+    """Something in a view that is not as the events have it, or an event (`EVENTS` is the view)."""
 
     view: str
     partition: int
@@ -48,8 +52,7 @@ async def audit(
 
     Amounts are told in main units of ``currencies``.
 
-    Raises `projections.reports.errors.ViewsBehind`, `ledger.codec.UnreadableEvent` and
-    `psycopg.Error`.
+    Raises `projections.reports.errors.ViewsBehind` and `psycopg.Error`.
     """
     async with open_snapshot(url, partition, VIEW_NAMES) as snapshot:
         work = _Audit(snapshot, currencies, progress)
@@ -60,9 +63,10 @@ async def audit(
 
 
 class _Fold:
-    """One player's events, folded."""
+    """One player's events, folded as far as they can be."""
 
     def __init__(self, player_id: str) -> None:
+        self.is_whole = True
         self.player = Player(player_id)
         self.rounds: dict[tuple[str, str], list[Any]] = {}
 
@@ -111,6 +115,7 @@ class _Audit:
         self._progress = progress
         self._totals: dict[tuple[datetime, str, str, str], list[int]] = {}
         self._owed: dict[tuple[str, str], int] = {}
+        self._is_whole = True
         self._folds: list[_Fold] = []
         self._after = ""
 
@@ -119,15 +124,13 @@ class _Audit:
         count = 0
         position = max(self._snapshot.positions.values())
         async for row in self._snapshot.stream("player_events", {"position": position}):
-            _, stream, _, name, state = row
-            player_id = stream[len(PLAYER_STREAM) :]
+            player_id = row[1][len(PLAYER_STREAM) :]
             if not self._folds or self._folds[-1].player.player_id != player_id:
                 if len(self._folds) >= _PLAYERS:
                     await self._compare_players(self._folds[-1].player.player_id)
                 self._folds.append(_Fold(player_id))
-            event = open_state(name, state)[1]
-            self._folds[-1].add(event)
-            self._sum(event)
+            if self._folds[-1].is_whole:
+                self._take(self._folds[-1], row)
             count += 1
             if count % _TELL == 0:
                 self._progress(count, position)
@@ -135,7 +138,9 @@ class _Audit:
         self._progress(count, count)
 
     async def check_totals(self) -> None:
-        """The view of totals has the sums over the events."""
+        """The view of totals has the sums over the events, where all could be folded."""
+        if not self._is_whole:
+            return
         rows = await self._snapshot.rows("all_totals")
         kept = {tuple(row[:4]): tuple(row[4:]) for row in rows}
         expected = {key: tuple(sums) for key, sums in self._totals.items()}
@@ -157,6 +162,10 @@ class _Audit:
             if rest:
                 told = self._amount(rest, currency)
                 self._find("journal", f"all accounts in {currency} sum to {told}, not to zero")
+        if self._is_whole:
+            self._compare_accounts(balances)
+
+    def _compare_accounts(self, balances: _Rows) -> None:
         expected = self._owed | self._revenue()
         mine = {key: (units,) for key, units in expected.items() if units}
         judged = {
@@ -165,6 +174,23 @@ class _Audit:
             if key[0].startswith(("player:", "provider:")) and units[0]
         }
         self._compare("journal", _ACCOUNT, mine, judged)
+
+    def _take(self, fold: _Fold, row: Sequence[Any]) -> None:
+        """Fold one more event of a player; where that cannot be done, give the player up."""
+        notification_id, _, version, name, state = row
+        try:
+            event = open_state(name, state)[1]
+            fold.add(event)
+            self._sum(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest is audited all the same
+            self._is_whole = fold.is_whole = False
+            reason = " ".join(str(error).split()) or type(error).__name__
+            self._find(
+                EVENTS,
+                f"event {notification_id} ({name}, player {fold.player.player_id}, version"
+                f" {version}) cannot be folded: {reason}; its player, the totals and the accounts"
+                " are not compared",
+            )
 
     def _sum(self, event: Event) -> None:
         if isinstance(event, _GAME):
@@ -186,17 +212,23 @@ class _Audit:
         between = {"after": self._after, "until": until}
         balances: _Rows = {}
         rounds: _Rows = {}
+        broken = {fold.player.player_id for fold in self._folds if not fold.is_whole}
         for fold in self._folds:
             player_id = fold.player.player_id
+            if player_id in broken:
+                continue
             for code, wallet in fold.player.wallets.items():
                 balances[player_id, code] = (wallet.real, wallet.bonus, wallet.held)
                 self._owe(code, wallet.real, wallet.bonus, wallet.held)
             for (integration, round_id), sums in fold.rounds.items():
                 rounds[player_id, integration, round_id] = tuple(sums)
-        kept = await self._snapshot.rows("balances_between", between)
-        self._compare("balances", _BALANCE, balances, {row[:2]: row[2:] for row in kept})
-        kept = await self._snapshot.rows("rounds_between", between)
-        self._compare("rounds", _ROUND, rounds, {row[:3]: row[3:] for row in kept})
+        for view, fields, expected, width in (
+            ("balances", _BALANCE, balances, 2),
+            ("rounds", _ROUND, rounds, 3),
+        ):
+            rows = await self._snapshot.rows(f"{view}_between", between)
+            kept = {row[:width]: row[width:] for row in rows if row[0] not in broken}
+            self._compare(view, fields, expected, kept)
         self._folds, self._after = [], until or self._after
 
     def _owe(self, code: str, *parts: int) -> None:

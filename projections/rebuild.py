@@ -6,23 +6,24 @@ The live view moves on meanwhile, and whoever reads it sees one or the other, ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 import psycopg
 import structlog
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DataError, IntegrityError, LockNotAvailable
 
 from ledger.connections import Connection, connect
 from ledger.sql import schema_name
+from projections.entries import Entry
 from projections.feed import ROLE, Feed
 from projections.registry import view_named
 from projections.sql import REBUILD, statement
 from projections.view import View
 from projections.writer import WRITER_SETTINGS
-from projections.writes import apply, prepare
+from projections.writes import BrokenView, Change, apply, prepare
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,10 @@ _SAMPLES: Final = 20
 
 class RebuildBusy(Exception):
     """The view is being rebuilt or compared by somebody else."""
+
+
+class Unfoldable(Exception):
+    """The view cannot take an event of the log; the text says what is wrong with it."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -54,8 +59,8 @@ async def rebuild(url: str, partition: int, name: str, progress: Progress | None
     """Build a view from the whole log and put it in the live one's place; its new position.
 
     A view that had stopped moves again. Raises `RebuildBusy`, KeyError for an unknown view,
-    `psycopg.Error`, and what the fold raises at an event that it cannot take: the live view stays
-    as it is.
+    `psycopg.Error`, and `Unfoldable` at an event that the view cannot take: the live view stays as
+    it is.
     """
     async with _shadow(url, partition, name, progress) as shadow:
         await shadow.advance(await shadow.feed.head())
@@ -159,10 +164,20 @@ class _Shadow:
             parameters = (position, name, self.position)
             await cursor.execute(statement("advance", self._schema), parameters)
             assert cursor.rowcount == 1, "somebody else moves the twins"
-            await apply(cursor, self._view.fold(entries), self._schema, REBUILD)
+            try:
+                await apply(cursor, self._fold(entries), self._schema, REBUILD)
+            except (DataError, IntegrityError, BrokenView) as error:
+                raise Unfoldable(str(error)) from error
         self.position = position
         self._progress(position, until)
         return True
+
+    def _fold(self, entries: Sequence[Entry]) -> list[Change]:
+        try:
+            return self._view.fold(entries)
+        except Exception as error:
+            # Whatever it is: the live view would stop at it, and here it is said.
+            raise Unfoldable(str(error) or type(error).__name__) from error
 
     async def _rows(self, kind: str, table: str) -> list[dict[str, Any]]:
         query = statement(f"{kind}_rows", self._schema).replace(b"{table}", table.encode())

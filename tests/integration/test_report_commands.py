@@ -259,6 +259,58 @@ def test_a_row_that_only_a_view_made_anew_can_judge_is_found(run, execute):
     assert run("rebuild", "exceptions")[0] == 0
 
 
+def altered(player_id: str, version: int, change: str = ALTERED["a form"][0]) -> str:
+    """Alter an event that the views have seen already."""
+    return (
+        "ALTER TABLE ledger_p00.events DISABLE TRIGGER ALL;"
+        f" UPDATE ledger_p00.events SET {change} WHERE originator_id = 'player:{player_id}'"
+        f" AND originator_version = {version};"
+    )
+
+
+UNFOLDED = "events, partition 0: event 26 (deposited.v1, player chi, version 4) cannot be folded: "
+
+
+def test_an_event_that_cannot_be_folded_hides_nothing_else(told, run, execute, postgres):
+    """Whoever alters an event and a balance must not have the one cover the other."""
+    asyncio.run(catch_up(postgres.url(told), range(1)))
+    execute(altered("chi", 4))
+    execute("UPDATE ledger_p00.balances SET held = held + 1 WHERE player_id IN ('anna', 'chi')")
+    execute("UPDATE ledger_p00.account_hours SET credit = credit + 1 WHERE account = 'deposits'")
+    code, out, _ = run("audit", "views", "--quick")
+    assert code == 1
+    event, balance, *hours, _ = out.splitlines()
+    assert event.startswith(UNFOLDED)
+    assert event.endswith("; its player, the totals and the accounts are not compared")
+    assert balance == "balances, partition 0: anna EUR: events held 0.00, view held 0.00001"
+    assert {line.partition(" of the hour")[0] for line in hours if "hour" in line} == {
+        "journal, partition 0: deposits EUR",
+        "journal, partition 0: deposits JPY",
+    }
+    code, out, _ = run("audit", "views")
+    assert code == 1
+    anew = [line for line in out.splitlines() if "cannot be made anew: event" in line]
+    assert [line.partition(",")[0] for line in anew] == ["balances", "journal"]
+
+
+def test_an_event_that_fits_nothing_is_a_finding_too(told, run, execute, postgres):
+    """Its form is right, and yet no wallet can come of it: a session closed that was never open."""
+    asyncio.run(catch_up(postgres.url(told), range(1)))
+    execute(altered("chi", 3, _replaced('"session":"[^"]*"', '"session":"x"')))
+    execute(
+        altered(
+            "chi",
+            4,
+            "topic = 'session_closed.v1', state = (SELECT state FROM"
+            " ledger_p00.events WHERE originator_id = 'player:chi' AND originator_version = 3)",
+        )
+    )
+    execute(altered("chi", 4, _replaced('"session":"[^"]*"', '"session":"y"')))
+    code, out, _ = run("audit", "views", "--quick")
+    assert code == 1
+    assert "version 4) cannot be folded: 'y'; its player" in out
+
+
 def test_a_rebuilt_view_is_as_it_should_be(run, execute):
     """What an audit found is mended by one command."""
     execute("DELETE FROM ledger_p00.totals")
