@@ -60,6 +60,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the period lies in the past."""
         return self.period.ends is not None and self.period.ends <= self.now
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the period lies in the future."""
+        return self.period.begins is not None and self.period.begins > self.now
+
     def unit(self, code: str) -> Currency:
         """A currency that was booked in: it is known."""
         return self.currencies[code]

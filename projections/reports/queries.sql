@@ -95,7 +95,7 @@ SELECT
     bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals
 FROM {schema}.rounds
 WHERE closed_at IS NULL
-    AND (%(begins)s::timestamptz IS NULL OR opened_at >= %(begins)s) AND opened_at < %(ends)s
+    AND opened_at < %(opened_before)s
     AND (%(integration)s::text IS NULL OR integration = %(integration)s)
     AND (%(game)s::text IS NULL OR game = %(game)s)
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)
@@ -109,7 +109,7 @@ SELECT
     bets, stakes, refunds_count, refunds, wins_count, wins, reversals_count, reversals
 FROM {schema}.rounds
 WHERE opened_at < %(at)s AND (closed_at IS NULL OR closed_at >= %(at)s)
-    AND (%(begins)s::timestamptz IS NULL OR opened_at >= %(begins)s) AND opened_at < %(ends)s
+    AND opened_at < %(opened_before)s
     AND (%(integration)s::text IS NULL OR integration = %(integration)s)
     AND (%(game)s::text IS NULL OR game = %(game)s)
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)

@@ -48,18 +48,19 @@ async def open_rounds(
     snapshot: Snapshot,
     *,
     at: datetime | None = None,
-    opened_since: datetime | None = None,
     opened_before: datetime | None = None,
     filters: Filters | None = None,
 ) -> list[OpenRound]:
-    """The rounds that were open at a moment (None: are open now) and opened in that time."""
+    """The rounds that were open at a moment (None: are open now), whenever they were opened.
+
+    Those only that were opened before ``opened_before``, where it is given.
+    """
     filters = filters or asked.filters
     rows = await snapshot.rows(
         "rounds_open_now" if at is None else "rounds_open_at",
         {
             "at": at,
-            "begins": opened_since,
-            "ends": opened_before or "infinity",
+            "opened_before": opened_before or "infinity",
             "integration": filters.integration,
             "game": filters.game,
             "currency": filters.currency,
