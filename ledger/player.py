@@ -145,6 +145,18 @@ class Round(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
             for win in self.wins
         )
 
+    @property
+    def open_stakes(self) -> int:
+        """Stakes that were neither refunded nor settled, however many bets and wins there are."""
+        standing = [win for win in self.wins if not win.reversed]
+        covered = max((win.covers for win in standing), default=0)
+        named = {win.bet_key for win in standing}
+        return sum(
+            bet.real + bet.bonus
+            for bet in self.bets[covered:]
+            if not bet.refunded and bet.key not in named
+        )
+
 
 class Limits(msgspec.Struct, frozen=True, gc=False):
     """A currency's responsible-gaming limits in ledger units; None = none."""

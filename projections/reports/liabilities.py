@@ -1,6 +1,7 @@
 """Liabilities: what is owed to players, at the end of the period and, where it has one, its begin.
 
-Balances, money held for withdrawals, and stakes in rounds that are still open.
+Balances, money held for withdrawals, and stakes of rounds that are still open, as far as
+they are neither refunded nor settled.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ async def _add(
 LIABILITIES: Final = ReportKind(
     name="liabilities",
     title="Liabilities to players",
-    version=1,
+    version=2,
     views=("journal", "rounds"),
     filters=("currency",),
     read=read,

@@ -116,6 +116,7 @@ WHERE opened_at < %(at)s AND (closed_at IS NULL OR closed_at >= %(at)s)
     AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
 
 -- name: round_movements
+-- As far as the view of rounds has seen them.
 SELECT wanted.place - 1, events.topic, events.state
 FROM unnest(%(players)s::text[], %(integrations)s::text[], %(rounds)s::text[])
     WITH ORDINALITY AS wanted (player_id, integration, round_id, place)
@@ -123,7 +124,8 @@ JOIN {schema}.transactions AS booked ON booked.player_id = wanted.player_id
     AND booked.integration = wanted.integration AND booked.round_id = wanted.round_id
 JOIN {schema}.events ON events.originator_id = 'player:' || booked.player_id
     AND events.originator_version = booked.version
-WHERE booked.recorded_at < %(at)s
+WHERE (%(at)s::timestamptz IS NULL OR booked.recorded_at < %(at)s)
+    AND events.notification_id <= %(position)s
 ORDER BY wanted.place, booked.version
 
 -- name: stream_head

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
 
 from ledger.codec import open_state
 from ledger.events import BetPlaced, BetRefunded, GameMovement, WinCredited, WinReversed
+from ledger.player import fold_round
 from projections.reports.asked import Asked, Filters
 from projections.reports.source import Snapshot
 from projections.rounds import reversed_amount
@@ -18,7 +21,10 @@ _PAGE: Final = 1_000
 
 
 class OpenRound(msgspec.Struct):
-    """A round that is open. Amounts in ledger units."""
+    """A round that is open. Amounts in ledger units.
+
+    ``locked`` is the player's money in it: stakes that were neither refunded nor settled (rule 9).
+    """
 
     player_id: str
     integration: str
@@ -36,11 +42,7 @@ class OpenRound(msgspec.Struct):
     wins: int
     reversal_count: int
     reversals: int
-
-    @property
-    def locked(self) -> int:
-        """The player's money in it: stakes that were not refunded."""
-        return self.stakes - self.refunds
+    locked: int = 0
 
 
 async def open_rounds(
@@ -68,18 +70,19 @@ async def open_rounds(
         },
     )
     found = [OpenRound(*row) for row in rows]
-    if at is not None:
-        later = [each for each in found if each.later]
-        for start in range(0, len(later), _PAGE):
-            await _turn_back(snapshot, later[start : start + _PAGE], at)
+    for each in found:
+        each.locked = each.stakes - each.refunds
+    # What a win has settled, sums do not tell; and those of today do not tell what was then.
+    asked_of_events = [each for each in found if each.later or each.win_count]
+    for start in range(0, len(asked_of_events), _PAGE):
+        await _read_events(snapshot, asked_of_events[start : start + _PAGE], at)
     return found
 
 
-async def _turn_back(snapshot: Snapshot, rounds: Sequence[OpenRound], at: datetime) -> None:
-    """Sum the rounds again from their events, up to that moment."""
-    for each in rounds:
-        each.bet_count = each.stakes = each.refund_count = each.refunds = 0
-        each.win_count = each.wins = each.reversal_count = each.reversals = 0
+async def _read_events(
+    snapshot: Snapshot, rounds: Sequence[OpenRound], at: datetime | None
+) -> None:
+    """Fold the rounds from their events, up to that moment; None: all of them."""
     rows = await snapshot.rows(
         "round_movements",
         {
@@ -87,12 +90,25 @@ async def _turn_back(snapshot: Snapshot, rounds: Sequence[OpenRound], at: dateti
             "integrations": [each.integration for each in rounds],
             "rounds": [each.round_id for each in rounds],
             "at": at,
+            "position": snapshot.positions["rounds"],
         },
     )
-    for number, name, state in rows:
-        event: Any = open_state(name, state)[1]
-        assert isinstance(event, GameMovement)
-        _add(rounds[number], event)
+    for number, group in groupby(rows, itemgetter(0)):
+        events: list[Any] = [open_state(name, state)[1] for _, name, state in group]
+        if rounds[number].later:
+            _turn_back(rounds[number], events)
+        folded = fold_round(rounds[number].player_id, events)
+        if folded is not None:
+            rounds[number].locked = folded.open_stakes
+
+
+def _turn_back(found: OpenRound, events: Sequence[GameMovement]) -> None:
+    """Sum the round again from the events up to a moment."""
+    found.bet_count = found.stakes = found.refund_count = found.refunds = 0
+    found.win_count = found.wins = found.reversal_count = found.reversals = 0
+    for event in events:
+        _add(found, event)
+    found.locked = found.stakes - found.refunds
 
 
 def _add(found: OpenRound, event: GameMovement) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from ledger import commands as c
+from projections.reports import rounds_open
 from projections.reports.report import Report
-from tests.integration.test_reports import _told, make, picked
+from tests.integration.report_story import EUR, Story, at, game, money, session, tell
+from tests.integration.test_reports import _append, make, picked
 
 
 @pytest.fixture(scope="module")
 def url(postgres, databases, template_database) -> Iterator[str]:
     """A database in which the story was told, its views at the head."""
     with databases.fresh(template_database) as name:
-        asyncio.run(_told(postgres.url(name)))
+        asyncio.run(_append(postgres.url(name), asyncio.run(tell())))
         yield postgres.url(name)
 
 
@@ -50,6 +54,71 @@ async def test_a_daily_list_of_open_rounds_has_the_old_ones_too(url, day, open_t
     """A round left open last week never came into any daily list; its stake was owed every day."""
     report = await agree(url, day, day)
     assert [round_id for (round_id,) in picked(report, "round_id")] == open_then
+
+
+def _settling() -> list[tuple[datetime, c.Command]]:
+    """Rounds that nobody closes: what of their stakes is settled is all that differs."""
+
+    def bet(key: str, round_id: str, amount: int) -> c.Command:
+        return game(c.PlaceBet, "bob", key, amount=amount * EUR, round_id=round_id)
+
+    def win(key: str, round_id: str, amount: int, bet_key: str | None = None) -> c.Command:
+        fields = {"amount": amount * EUR, "round_id": round_id, "bet_key": bet_key}
+        return game(c.CreditWin, "bob", key, **fields)
+
+    commands = [
+        c.RegisterPlayer(player_id="bob", currency="EUR"),
+        session("bob"),
+        money(c.Deposit, "bob", 200 * EUR),
+        bet("b-lost", "lost", 1),
+        win("w-lost", "lost", 0),
+        bet("b-won", "won", 2),
+        win("w-won", "won", 50),
+        bet("b-one", "one-of-two", 4),
+        bet("b-two", "one-of-two", 8),
+        win("w-one", "one-of-two", 3, "b-one"),
+        bet("b-again", "again", 16),
+        win("w-again", "again", 30),
+        bet("b-after", "again", 32),
+        bet("b-back", "reversed", 64),
+        win("w-back", "reversed", 5),
+    ]
+    return [
+        *((at("02-01", "10:00"), command) for command in commands),
+        (
+            at("02-02", "10:00"),
+            game(c.ReverseWin, "bob", "v-back", original_key="w-back", round_id="reversed"),
+        ),
+    ]
+
+
+SETTLED = {"lost": "0.00", "won": "0.00", "one-of-two": "8.00", "again": "32.00"}
+
+
+@pytest.mark.parametrize(
+    ("day", "reversed_win"), [("2024-02-01", "0.00"), ("2024-02-02", "64.00"), (None, "64.00")]
+)
+async def test_a_stake_that_a_win_has_settled_is_not_owed_to_the_player(
+    postgres, databases, template_database, day, reversed_win
+):
+    """A lost stake would stay the player's, though no refund of it is taken any more (rule 9).
+
+    A win that is reversed settles nothing: the day before it did.
+    """
+    story = Story()
+    for moment, command in _settling():
+        await story.tell(moment, command)
+    with databases.fresh(template_database) as name:
+        await _append(postgres.url(name), story)
+        report = await agree(postgres.url(name), day, day)
+    locked = dict(picked(report, "round_id", "funds_locked"))
+    assert locked == SETTLED | {"reversed": reversed_win}
+
+
+async def test_the_rounds_are_read_page_by_page(url, monkeypatch):
+    """A book of a million open rounds is not read into memory at once, nor is one forgotten."""
+    monkeypatch.setattr(rounds_open, "_PAGE", 1)
+    await agree(url, None, "2024-01-31T18:45:00Z")
 
 
 async def test_no_round_is_open_at_the_end_of_a_future_day(url):

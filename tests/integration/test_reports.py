@@ -22,7 +22,7 @@ from projections.reports.report import NO_ACTIVITY, Report
 from projections.reports.rounds import FIRST, RoundFilters, RoundRow, Rounds
 from projections.reports.service import Reports
 from projections.runner import Runner
-from tests.integration.report_story import at, tell
+from tests.integration.report_story import Story, at, tell
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,12 @@ def url(postgres, databases, template_database) -> Iterator[str]:
 
 
 async def _told(url: str) -> None:
+    await _append(url, await tell())
+
+
+async def _append(url: str, story: Story) -> None:
     store = Store(url)
-    await (await tell()).append(store)
+    await story.append(store)
     await store.close()
     runner = Runner(url, 0)
     await runner.catch_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -184,6 +185,31 @@ def test_a_round_folded_on_its_own_is_the_round_in_memory():
     assert list(again.last_rounds) == [round_key("a", "r1")]
     assert again.round("a", "r1") == live
     assert again.version == 0
+
+
+def test_open_stakes_are_those_neither_refunded_nor_settled():
+    """What is owed to players rests on the rule that decides what may be refunded."""
+    chance = random.Random(3)
+    for _ in range(300):
+        bets = tuple(
+            Bet(f"b{at}", 10**at, chance.randrange(2), refunded=chance.random() < 0.2)
+            for at in range(chance.randrange(6))
+        )
+        wins = tuple(
+            Win(
+                f"w{at}",
+                0,
+                0,
+                chance.choice([None, "b1", "b4", "elsewhere"]),
+                chance.choice([0, 0, 1, 3]),
+                reversed=chance.random() < 0.4,
+            )
+            for at in range(chance.randrange(4))
+        )
+        found = Round("a", "r1", "EUR", None, START, bets, wins)
+        assert found.open_stakes == sum(
+            bet.real + bet.bonus for bet in bets if not bet.refunded and not found.settled(bet)
+        )
 
 
 def test_no_events_fold_into_no_round():
