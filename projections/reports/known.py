@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from ledger.codec import player_stream
 from ledger.commands import OPERATOR
@@ -18,11 +18,13 @@ async def check_names(
     """For a result that is empty: refuse a filter that could not but make it so.
 
     ``integrations`` are those that are configured; one that is no longer, but under which something
-    was booked, can be asked for as well. Raises `UnknownPlayer`, `BadRequest` and `psycopg.Error`.
+    was booked, can be asked for as well. Raises `UnknownPlayer`, `BadRequest`, `ViewsBehind` (games
+    are looked up in a view) and `psycopg.Error`.
     """
     await _check_player(url, partitions, filters.player_id)
     await _check_integration(url, partitions, filters.integration, (*integrations, OPERATOR))
     await _check_kind(url, partitions, filters.kind)
+    await _check_game(url, partitions, filters.game)
 
 
 async def _check_player(url: str, partitions: int, player_id: str | None) -> None:
@@ -47,9 +49,17 @@ async def _check_kind(url: str, partitions: int, kind: str | None) -> None:
     raise BadRequest(f"kind: {kind!r} is none of {', '.join(KINDS)}")
 
 
-async def _found(url: str, partitions: int, query: str, name: str) -> bool:
+async def _check_game(url: str, partitions: int, game: str | None) -> None:
+    if game is None or await _found(url, partitions, "has_game", game, ("totals",)):
+        return
+    raise BadRequest(f"game: no movement ever named {game!r}")
+
+
+async def _found(
+    url: str, partitions: int, query: str, name: str, views: Sequence[str] = ()
+) -> bool:
     for partition in range(partitions):
-        async with open_snapshot(url, partition, ()) as snapshot:
+        async with open_snapshot(url, partition, views) as snapshot:
             if await snapshot.value(query, (name,)):
                 return True
     return False

@@ -75,6 +75,9 @@ SELECT EXISTS (SELECT FROM {schema}.exceptions WHERE kind = %s)
 -- name: has_integration
 SELECT EXISTS (SELECT FROM {schema}.transactions WHERE integration = %s)
 
+-- name: has_game
+SELECT EXISTS (SELECT FROM {schema}.totals WHERE game = %s)
+
 -- name: large_wins
 SELECT postings.recorded_at, events.originator_id, events.originator_version, events.topic,
     events.state
