@@ -65,6 +65,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the period lies in the future."""
         return self.period.begins is not None and self.period.begins > self.now
 
+    def check_begun(self) -> None:
+        """Raises `BadRequest` where the period lies in the future: no money is known of then."""
+        if self.is_ahead:
+            raise BadRequest("from: lies in the future")
+
     def unit(self, code: str) -> Currency:
         """A currency that was booked in: it is known."""
         return self.currencies[code]

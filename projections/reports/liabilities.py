@@ -35,9 +35,10 @@ _COLUMNS: Final = columns(
 
 
 async def read(asked: Asked, snapshot: Snapshot) -> Owed:
-    """What is owed to the players of a partition."""
+    """What is owed to the players of a partition. Raises `BadRequest` for a time to come."""
+    asked.check_begun()
     found: Owed = {}
-    if asked.period.begins is not None and asked.period.begins < asked.now:
+    if asked.period.begins is not None:
         await _add(found, asked, snapshot, asked.period.begins, asked.period.begins)
     await _add(found, asked, snapshot, asked.ends, asked.ends if asked.is_over else None)
     return found

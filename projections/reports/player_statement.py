@@ -102,8 +102,10 @@ class Statement(msgspec.Struct):
 async def read(asked: Asked, snapshot: Snapshot) -> Statement | None:
     """The statement, None where the player is in another partition.
 
-    Raises `BadRequest` for too many movements, `UnsoundEvents` for an event that cannot be read.
+    Raises `BadRequest` for too many movements and for a time to come, `UnsoundEvents` for an event
+    that cannot be read.
     """
+    asked.check_begun()
     player_id = asked.filters.player_id or ""
     try:
         return await _read(asked, snapshot, player_stream(player_id))

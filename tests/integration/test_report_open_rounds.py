@@ -119,8 +119,3 @@ async def test_the_rounds_are_read_page_by_page(url, monkeypatch):
     """A book of a million open rounds is not read into memory at once, nor is one forgotten."""
     monkeypatch.setattr(rounds_open, "_PAGE", 1)
     await agree(url, None, "2024-01-31T18:45:00Z")
-
-
-async def test_no_round_is_open_at_the_end_of_a_future_day(url):
-    """What is open now need not be open then: a list of it would be a guess."""
-    assert (await make(url, "open-rounds", "2999-01-01", "2999-01-01")).table.is_idle

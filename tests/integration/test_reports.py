@@ -406,6 +406,25 @@ async def test_what_makes_no_sense_is_said(url, name, filters, message):
     assert str(found.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("name", "filters"), [("liabilities", {}), ("player-statement", {"player_id": "anna"})]
+)
+async def test_what_is_owed_in_the_future_nobody_knows(url, name, filters):
+    """Today's money under next year's date would be filed as next year's."""
+    with pytest.raises(BadRequest, match=r"^from: lies in the future$"):
+        await make(url, name, "2999-01-01", "2999-01-31", **filters)
+    with pytest.raises(BadRequest, match=r"^from: lies in the future$"):
+        await make(url, name, "2999-01-01", **filters)
+    assert (await make(url, name, "2024-02-01", "2999-01-31", **filters)).table.rows
+    assert (await make(url, name, None, "2999-01-31", **filters)).table.rows
+
+
+@pytest.mark.parametrize("name", sorted(set(REPORTS) - {"liabilities", "player-statement"}))
+async def test_nothing_has_happened_in_the_future_yet(url, name):
+    """A list of what will be there is empty, and says so."""
+    assert (await make(url, name, "2999-01-01", "2999-01-31")).table.is_idle
+
+
 async def test_a_statement_of_nobody_is_no_empty_statement(url):
     """A mistyped id must not look like a player without money."""
     with pytest.raises(UnknownPlayer):
