@@ -6,7 +6,7 @@ Its page leaves path and authentication to the operator: ours is a bearer token 
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -18,6 +18,13 @@ from projections.reports.asked import Filters
 from projections.reports.errors import BadRequest
 from projections.reports.period import read_period
 from projections.reports.report import Cell
+
+_FIELDS: Final = {
+    "from": "date_from",
+    "to": "date_to",
+    "from, to": "date_from, date_to",
+}
+"""GPAS's names for a report's period."""
 
 
 class GpasQuery(Body, frozen=True, kw_only=True):
@@ -60,7 +67,7 @@ async def get_gpas_report(api: Api, call: ApiCall, given: GpasQuery) -> Reply:
         period = read_period(str(given.date_from), str(given.date_to), "UTC")
         report = await api.views.report("totals", period, filters)
     except BadRequest as error:
-        malformed(str(error).replace("from, to", "date_from, date_to"))
+        malformed(_in_gpas_words(str(error)))
     rows = [_row(record) for record in report.table.records()]
     wanted = given.provider_code
     if wanted is not None:
@@ -71,6 +78,12 @@ async def get_gpas_report(api: Api, call: ApiCall, given: GpasQuery) -> Reply:
 def provider_code(game: str) -> str:
     """The provider behind GPAS whose game it is: their ids begin with it, e.g. agt-54 is AGT's."""
     return game.partition("-")[0].upper()
+
+
+def _in_gpas_words(message: str) -> str:
+    """What is wrong with a report, under the names that its query has here."""
+    fields, colon, problem = message.partition(": ")
+    return f"{_FIELDS.get(fields, fields)}{colon}{problem}"
 
 
 def _row(record: dict[str, Cell]) -> GpasRow:

@@ -87,7 +87,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         code = self.filters.currency
         limits = self.large_wins if code is None else {code: self.large_wins[code]}
         text = self.filters.threshold
-        return {code: _threshold(text, self.unit(code)) for code in limits} if text else {**limits}
+        if text is None:
+            return {**limits}
+        return {code: _threshold(text, self.unit(code)) for code in limits}
 
     def groups(self) -> tuple[str, ...]:
         """What totals are told apart by. Raises `BadRequest`."""

@@ -53,7 +53,10 @@ def read_period(begin: str | None, end: str | None, zone_name: str) -> Period:
     begins = None if begin is None else _read("from", begin, zone, days=0)
     ends = None if end is None else _read("to", end, zone, days=1)
     if begins is not None and ends is not None and begins >= ends:
-        raise BadRequest(f"from, to: the period ends before it begins ({begin} to {end})")
+        # A last day that ends where the first one begins is the day before.
+        is_empty = begins == ends and not _DATE.fullmatch(end or "")
+        problem = "is empty: `to` is excluded" if is_empty else "ends before it begins"
+        raise BadRequest(f"from, to: the period {problem} ({begin} to {end})")
     return Period(zone_name, begins, ends)
 
 
@@ -115,14 +118,20 @@ def is_whole_hour(moment: datetime) -> bool:
 def _read(name: str, text: str, zone: ZoneInfo, *, days: int) -> datetime:
     try:
         moment = read_moment(text, zone, days=days)
-    except (ValueError, OverflowError):
+    except OverflowError:
+        raise _out_of_range(name, text) from None
+    except ValueError:
         raise BadRequest(
             f"{name}: {text!r} is neither a date such as 2030-01-31"
             " nor a time such as 2030-01-31T12:00:00Z"
         ) from None
     if not _EARLIEST <= moment <= _LATEST:
-        raise BadRequest(f"{name}: {text} is out of range")
+        raise _out_of_range(name, text)
     return moment
+
+
+def _out_of_range(name: str, text: str) -> BadRequest:
+    return BadRequest(f"{name}: {text} is out of range")
 
 
 def _midnight(day: date, zone: tzinfo) -> datetime:

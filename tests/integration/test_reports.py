@@ -394,6 +394,8 @@ def _stamp(moment: datetime) -> bytes:
         ("totals", {"by": "hour"}, "by: 'hour' is none of day, provider, game"),
         ("totals", {"currency": "XXX"}, "currency: XXX is not known"),
         ("player-statement", {}, "player_id: the report player-statement needs it"),
+        ("large-wins", {"threshold": ""}, "threshold: amount is not a decimal number"),
+        ("large-wins", {"threshold": " "}, "threshold: amount is not a decimal number"),
         ("large-wins", {"threshold": "much"}, "threshold: amount is not a decimal number"),
         ("large-wins", {"threshold": "-5"}, "threshold: amount is not a decimal number"),
         ("large-wins", {"threshold": "0.000001"}, "threshold: amount is finer than 5 decimals"),
