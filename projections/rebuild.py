@@ -208,6 +208,8 @@ async def _shadow(
             shadow = _Shadow(connection, feed, partition, view, progress or _silent)
             await shadow.begin()
             yield shadow
+            # Not left to the end of the connection, which the server may notice after the next try.
+            await connection.execute(statement("unlock", schema), (lock,))
     finally:
         await feed.close()
 

@@ -17,6 +17,9 @@ LISTEN {schema}_events
 -- Held by the session; the name is hashed, a collision would only make two views take turns.
 SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended(%s, 0))
 
+-- name: unlock
+SELECT pg_catalog.pg_advisory_unlock(pg_catalog.hashtextextended(%s, 0))
+
 -- name: position
 SELECT position FROM {schema}.projections WHERE view = %s
 
