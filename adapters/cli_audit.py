@@ -43,7 +43,7 @@ def views(*, settings: Settings, quick: bool) -> int:
     a view that has stopped is one, and an event that cannot be folded.
     """
     findings: list[Finding] = []
-    with one_line_errors(), database_in_use(settings.database) as addresses:
+    with one_line_errors(), database_in_use(settings) as addresses:
         try:
             asyncio.run(_audit(settings, addresses.url, findings, quick=quick))
         except (ViewsBehind, RebuildBusy) as error:

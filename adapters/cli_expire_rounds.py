@@ -35,7 +35,7 @@ def command(*, settings: Settings, older_than_h: int | None, dry_run: bool) -> i
     """
     hours = older_than_h or settings.limits.round_expiry_h
     idle_since = datetime.now(UTC) - timedelta(hours=hours)
-    with one_line_errors(), database_in_use(settings.database) as addresses:
+    with one_line_errors(), database_in_use(settings) as addresses:
         return asyncio.run(_expire(settings, addresses.url, idle_since, dry_run=dry_run))
 
 

@@ -17,6 +17,6 @@ from ledger.schema import initialise
 def command(settings: Settings) -> None:
     """Create the ledger's schema or upgrade it; doing it twice is harmless."""
     partitions = settings.database.partitions
-    with one_line_errors(), database_in_use(settings.database) as addresses:
+    with one_line_errors(), database_in_use(settings) as addresses:
         asyncio.run(initialise(addresses.migrate_url, partitions))
     click.echo(f"the ledger is ready: partitions {partitions}")

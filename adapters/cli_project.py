@@ -35,7 +35,7 @@ def command(settings: Settings) -> None:
     configure_logging()
     with (
         one_line_errors(),
-        database_in_use(settings.database) as addresses,
+        database_in_use(settings) as addresses,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_project(settings, addresses))

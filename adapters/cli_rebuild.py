@@ -36,7 +36,7 @@ def command(
     if partition is not None and partition >= partitions:
         raise click.UsageError(f"--partition: there are {partitions}, counted from 0")
     wanted = range(partitions) if partition is None else (partition,)
-    with one_line_errors(), database_in_use(settings.database) as addresses:
+    with one_line_errors(), database_in_use(settings) as addresses:
         try:
             asyncio.run(_rebuild(addresses.url, partitions, wanted, names))
         except RebuildBusy as error:

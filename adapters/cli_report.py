@@ -56,7 +56,7 @@ def command(  # noqa: PLR0917 - click passes by name
     """
     if wanted == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("parquet is no text: name a file with -o, or use a pipe")
-    with one_line_errors(), database_in_use(settings.database) as addresses:
+    with one_line_errors(), database_in_use(settings) as addresses:
         try:
             period = read_period(begin, end, tz or settings.reports.time_zone)
             report = asyncio.run(_make(settings, addresses.url, name, period, Filters(**filters)))

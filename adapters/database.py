@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import psycopg
 
 from adapters.command_line import CommandError
-from adapters.settings import Database
+from adapters.settings import Settings
 from ledger.embedded import EmbeddedError, EmbeddedPostgres
 from ledger.schema import SchemaError
 from ledger.store import StoreUnavailable
@@ -27,15 +28,26 @@ class Addresses:
     """The embedded server, None where the database is somebody else's."""
 
 
+_VIEWS_CONNECTIONS: Final = 8
+"""Of a partition: one a view, the log's, the listener's, and one that looks how far they are."""
+_WORKERS_CONNECTIONS: Final = 3
+"""Of a worker and a partition: one that appends, one that reads, one that looks at the views."""
+_OTHER_CONNECTIONS: Final = 60
+"""Of commands, reports and people."""
+_CONNECTIONS_MIN: Final = 200
+
+
 @contextmanager
-def database_in_use(database: Database) -> Iterator[Addresses]:
+def database_in_use(settings: Settings) -> Iterator[Addresses]:
     """The configured database, or the embedded one, which runs as long as somebody uses it."""
+    database = settings.database
     if database.url is not None:
         url = database.url.reveal()
         migrate_url = database.migrate_url.reveal() if database.migrate_url else url
         yield Addresses(url, migrate_url)
         return
-    embedded = EmbeddedPostgres(database.data_dir)
+    connections = max(connections_needed(settings), _CONNECTIONS_MIN)
+    embedded = EmbeddedPostgres(database.data_dir, settings={"max_connections": str(connections)})
     try:
         embedded.start()
     except OSError as error:
@@ -46,6 +58,13 @@ def database_in_use(database: Database) -> Iterator[Addresses]:
         yield Addresses(embedded.url(), embedded.migrate_url, embedded)
     finally:
         embedded.stop()
+
+
+def connections_needed(settings: Settings) -> int:
+    """How many connections the service may hold, with some to spare for commands."""
+    workers = settings.server.workers
+    of_a_partition = _VIEWS_CONNECTIONS + _WORKERS_CONNECTIONS * workers
+    return settings.database.partitions * of_a_partition + workers + _OTHER_CONNECTIONS
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def serve(settings: Settings) -> None:
     """Run until SIGTERM or Ctrl-C. Raises `CommandError` where the service cannot start."""
     _check_port(settings)
     _warn_of_nobody(settings)
-    with one_line_errors(), database_in_use(settings.database) as addresses:
+    with one_line_errors(), database_in_use(settings) as addresses:
         asyncio.run(_prepare(addresses, settings))
         run = _work if settings.server.workers == 1 else _supervise
         run(settings, addresses)

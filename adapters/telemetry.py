@@ -45,6 +45,7 @@ REDACTED_NAMES: Final = frozenset(
 
 _URGENT_LEVEL: Final = logging.WARNING
 _WRITABLE_TIMEOUT_S: Final = 1.0
+_CLOSE_TIMEOUT_S: Final = 5.0
 _ORJSON: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
@@ -95,8 +96,9 @@ class LineWriter:
         """Stop the thread and write the rest."""
         self.closed = True
         self._urgent.set()
-        self._thread.join(timeout=5)
-        self.flush()
+        self._thread.join(timeout=_CLOSE_TIMEOUT_S)
+        if not self._thread.is_alive():  # else it waits for a reader, who would not read the rest
+            self.flush()
 
     def _run(self) -> None:
         while not self.closed:

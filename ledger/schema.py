@@ -82,13 +82,18 @@ async def record_scales(url: str, scales: Mapping[str, int]) -> None:
 
 
 async def check_scales(url: str, scales: Mapping[str, int]) -> None:
-    """Raises `SchemaError` where a currency is configured with other decimals than it is kept with.
+    """Raises `SchemaError` where a currency is not configured with the decimals it is kept with.
 
     Every stored amount of it would be read as another.
     """
     async with await _connect(url) as connection:
         cursor = await connection.execute(statement("scales"))
         kept: dict[str, int] = dict(await cursor.fetchall())
+    for code in kept.keys() - scales.keys():
+        raise SchemaError(
+            f"the database keeps {code} with {kept[code]} decimals, the configuration does not know"
+            f" it: add [currencies.{code}] with scale = {kept[code]}"
+        )
     for code, scale in scales.items():
         if kept.get(code, scale) != scale:
             raise SchemaError(

@@ -10,7 +10,6 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from ipaddress import ip_address
 from itertools import count
 
 import structlog
@@ -21,7 +20,7 @@ from adapters.metrics import Metrics
 from adapters.providers.answers import Answer
 from adapters.providers.protocol import Call, Provider, RefusedCall, Reply, Route
 from adapters.providers.redaction import Redactor
-from adapters.remote import remote_address
+from adapters.remote import is_within, remote_address
 from adapters.settings import IntegrationSettings, Settings
 from adapters.telemetry import LineWriter, render_line
 from ledger.refusals import Refusal, Refused
@@ -137,7 +136,7 @@ class Gateway:
         if not self._allow_ips:
             return
         remote = remote_address(request, self._trusted_proxies)
-        if remote is None or not any(ip_address(remote) in network for network in self._allow_ips):
+        if remote is None or not is_within(remote, self._allow_ips):
             raise RefusedCall(Refusal.INVALID_SIGNATURE, "calls from this address are not allowed")
 
     def _record(

@@ -386,3 +386,15 @@ async def test_of_very_many_calls_the_first_and_the_last_are_found(
 async def test_of_an_id_that_no_call_carried_nothing_is_found(database_url: str) -> None:
     """Nothing is left out of nothing."""
     assert await Journal(database_url, Metrics()).calls("test", "unheard of") == ([], 0)
+
+
+async def test_a_day_begins_while_somebody_reads_the_journal_at_length(
+    database_url: str, admin_url: str
+) -> None:
+    """A backup over midnight must not keep a day's evidence out until it is through."""
+    with psycopg.connect(admin_url) as reading:
+        reading.execute("SELECT count(*) FROM ledger.calls")
+        async with asyncio.timeout(WAIT_S), running(database_url) as journal:
+            journal.record(entry("b-1"))
+            await writes(journal, 1)
+    assert written(database_url) == ["b-1"]

@@ -218,13 +218,22 @@ async def test_a_login_with_createrole_can_do_all_of_it(server: EmbeddedPostgres
 async def test_a_currency_keeps_the_decimals_that_it_was_first_started_with(database_url: str):
     """With another scale every stored amount would be another: 12.50 would become 0.0125."""
     await record_scales(database_url, {"EUR": 5, "BTC": 8})
-    await record_scales(database_url, {"EUR": 5, "BTC": 8, "XBT": 8})
-    for wrong in ({"BTC": 10}, {"EUR": 5, "XBT": 5}):
+    every = {"EUR": 5, "BTC": 8, "XBT": 8}
+    await record_scales(database_url, every)
+    for wrong in (every | {"BTC": 10}, every | {"XBT": 5}):
         with pytest.raises(SchemaError, match="a currency's scale cannot change"):
             await record_scales(database_url, wrong)
         with pytest.raises(SchemaError, match="a currency's scale cannot change"):
             await check_scales(database_url, wrong)
-    await check_scales(database_url, {"EUR": 5})
+    await check_scales(database_url, every)
+
+
+async def test_a_currency_that_is_kept_must_stay_in_the_configuration(database_url: str):
+    """Without it a provider's amounts would be read as those of most: 1000 times a stake in BTC."""
+    await record_scales(database_url, {"EUR": 5, "BTC": 8})
+    for start in (record_scales, check_scales):
+        with pytest.raises(SchemaError, match=r"keeps BTC with 8 decimals.*add \[currencies.BTC\]"):
+            await start(database_url, {"EUR": 5})
 
 
 async def test_a_currency_that_the_database_has_not_met_is_only_looked_for(database_url: str):

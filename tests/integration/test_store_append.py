@@ -260,3 +260,12 @@ async def test_appends_of_one_store_take_turns(store: Store):
     batches = [first_bet(f"key-{number}", f"player-{number}") for number in range(50)]
     results = await asyncio.gather(*(store.append(batch, DEADLINE_S) for batch in batches))
     assert results == [None] * 50
+
+
+@pytest.mark.parametrize("table", ["events", "transactions", "sessions"])
+async def test_a_vacuum_holds_up_no_append(store: Store, admin_url: str, table: str):
+    """It would stop all bookings for as long as it takes, and they in turn would end it."""
+    with psycopg.connect(admin_url) as vacuuming:
+        # what VACUUM and ANALYZE hold to their end
+        vacuuming.execute(f"LOCK TABLE ledger_p00.{table} IN SHARE UPDATE EXCLUSIVE MODE".encode())
+        assert await store.append(first_bet(), 2.0) is None

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import structlog
 
+from adapters import telemetry
 from adapters.keys import Secret
 from adapters.metrics import Metrics
 from adapters.telemetry import (
@@ -216,6 +217,20 @@ def test_a_log_that_nobody_reads_costs_lines_and_never_the_caller(pipe):
     assert kept == [b"%d" % number for number in range(10)]
     assert json.loads(last)["event"] == "log_lines_lost"
     assert json.loads(last)["lines"] == 15
+
+
+def test_a_log_that_nobody_reads_keeps_no_process_from_its_end(pipe, monkeypatch):
+    """At a stop the line that is under way would be waited for until somebody reads."""
+    monkeypatch.setattr(telemetry, "_CLOSE_TIMEOUT_S", 0.1)
+    _, writing = pipe
+    writer = LineWriter(writing, flush_interval_s=0.01)
+    for _ in range(3):
+        writer.write(b"x" * 200_000 + b"\n")
+        time.sleep(0.05)
+    closing = threading.Thread(target=writer.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
 
 
 def test_a_log_whose_reader_is_gone_is_survived(pipe):
