@@ -120,11 +120,16 @@ def _write_place(key: RoundKey) -> str:
     return urlsafe_b64encode(msgspec.json.encode(key)).decode()
 
 
+_NO_PLACE: Final = "after: expected the next of the page before"
+
+
 def _read_place(text: str) -> RoundKey:
     try:
         place: RoundKey = msgspec.json.decode(urlsafe_b64decode(text.encode()), type=RoundKey)
     except (ValueError, msgspec.MsgspecError):
-        malformed("after: expected the next of the page before")
+        malformed(_NO_PLACE)
+    if any("\0" in part for part in place):
+        malformed(_NO_PLACE)
     return place
 
 
