@@ -164,6 +164,11 @@ async def _check_durability(connection: _Connection) -> None:
     for name in _UNSAFE:
         if settings[name] == "off":
             raise SchemaError(f"the database server runs with {name} = off: it could lose money")
+    if settings["synchronous_commit"] == "local" and settings["synchronous_standby_names"]:
+        raise SchemaError(
+            "the database server runs with synchronous_commit = local: it would not wait for its"
+            " synchronous standby, and could lose money"
+        )
 
 
 async def _check_rights(connection: _Connection, roles: Collection[str]) -> None:

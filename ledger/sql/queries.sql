@@ -165,7 +165,10 @@ SELECT currency, scale FROM ledger.currency_scales
 
 -- name: durability
 SELECT name, setting FROM pg_catalog.pg_settings
-WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'server_version_num')
+WHERE name IN (
+    'fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names',
+    'server_version_num'
+)
 
 -- name: idle_rounds
 -- Open rounds without activity since a time.

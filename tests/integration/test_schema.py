@@ -158,6 +158,19 @@ async def test_a_server_that_may_lose_commits_is_refused(server: EmbeddedPostgre
         alter(server, f"ALTER SYSTEM RESET {setting}")
 
 
+async def test_a_server_that_does_not_wait_for_its_standby_is_refused(server: EmbeddedPostgres):
+    """What it acknowledges would be gone after a fail-over; without a standby it is as good as on."""
+    alter(server, "ALTER SYSTEM SET synchronous_commit = local")
+    try:
+        await check(server.url(), 1)
+        alter(server, "ALTER SYSTEM SET synchronous_standby_names = 'other'")
+        with pytest.raises(SchemaError, match="would not wait for its synchronous standby"):
+            await check(server.url(), 1)
+    finally:
+        alter(server, "ALTER SYSTEM RESET synchronous_standby_names")
+        alter(server, "ALTER SYSTEM RESET synchronous_commit")
+
+
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
 async def test_no_ledger_is_made_on_a_server_that_may_lose_commits(
     server: EmbeddedPostgres, setting: str
