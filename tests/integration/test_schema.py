@@ -159,7 +159,7 @@ async def test_a_server_that_may_lose_commits_is_refused(server: EmbeddedPostgre
 
 
 async def test_a_server_that_does_not_wait_for_its_standby_is_refused(server: EmbeddedPostgres):
-    """What it acknowledges would be gone after a fail-over; without a standby it is as good as on."""
+    """What it acknowledges would be gone after a fail-over; without a standby it is as good."""
     alter(server, "ALTER SYSTEM SET synchronous_commit = local")
     try:
         await check(server.url(), 1)
