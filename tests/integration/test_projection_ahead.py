@@ -37,16 +37,22 @@ def ahead(view: str, position: int, head: int) -> str:
     )
 
 
-async def test_a_view_ahead_of_the_log_is_stopped_whoever_looks(
-    store: Store, database_url: str, admin_url: str
-):
-    """No lag was shown of it, and it was called well; the next events never came into it."""
+async def followed(store: Store, url: str) -> tuple[History, int]:
+    """A history whose end every view has come to, and where that is."""
     history = History(4)
     history.play(30)
     await history.append(store)
     head = len(history.booked)
-    async with running(database_url):
-        await until(lambda: all_at(database_url, head))
+    async with running(url):
+        await until(lambda: all_at(url, head))
+    return history, head
+
+
+async def test_a_view_ahead_of_the_log_is_stopped_whoever_looks(
+    store: Store, database_url: str, admin_url: str
+):
+    """No lag was shown of it, and it was called well; the next events never came into it."""
+    _, head = await followed(store, database_url)
     displace(admin_url, "totals", head + 5)
     found = await statuses(database_url)
     assert found["totals"].error == ahead("totals", head + 5, head)
@@ -57,12 +63,7 @@ async def test_a_view_ahead_of_the_log_passes_over_no_event_and_goes_on_when_mad
     store: Store, database_url: str, admin_url: str
 ):
     """The log grows past its position, however often the runner is started: still it stands."""
-    history = History(4)
-    history.play(30)
-    await history.append(store)
-    head = len(history.booked)
-    async with running(database_url):
-        await until(lambda: all_at(database_url, head))
+    history, head = await followed(store, database_url)
     displace(admin_url, "rounds", head + 5)
     said = ahead("rounds", head + 5, head)
     for _ in range(2):
