@@ -140,14 +140,14 @@ def reverse(  # noqa: PLR0911 - one return a refusal, in the order of the table
 
 
 def close_round(player: Player, command: CloseRound, stamp: Stamp, known: Known) -> Decision:
-    """Close a round that is open; a closed one needs nothing (rule 12)."""
+    """Close a round that is open (rule 12); one that is closed, or was played on, is left so."""
     assert command.round_id is not None
     found = player.round(command.integration, command.round_id)
     if found is None:
         return recall_round(player, command.integration, command.round_id, known) or Refused(
             Refusal.ORIGINAL_NOT_FOUND, f"no round {command.round_id}"
         )
-    if found.closed:
+    if found.closed or command.movements not in (None, len(found.bets) + len(found.wins)):
         return ()
     if found.currency not in player.wallets:
         return _overtaken(found)

@@ -301,7 +301,12 @@ class RollbackMovement(Reversal, frozen=True, kw_only=True, gc=False):
 
 
 class CloseRound(GameCommand, frozen=True, kw_only=True, gc=False):
-    """Close an open round without moving money (staff, or rule 12)."""
+    """Close an open round without moving money (staff, or rule 12).
+
+    ``movements``: only one that still has so many bets and wins; None: whatever came to it.
+    """
+
+    movements: int | None = None
 
     def content(self) -> tuple[Any, ...]:
         """The round."""

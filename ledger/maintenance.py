@@ -10,6 +10,7 @@ import msgspec
 
 from ledger.commands import CloseRound, Policy
 from ledger.connections import connect
+from ledger.events import BetPlaced, WinCredited
 from ledger.refusals import Refused
 from ledger.service import Ledger
 from ledger.sql import schema_name, statement
@@ -17,6 +18,8 @@ from ledger.store import RoundName
 
 EXPIRED: Final = "expired"
 """The reason on the event that closes a round."""
+
+_MOVEMENTS: Final = frozenset({BetPlaced.NAME, WinCredited.NAME})
 
 
 class Expiry(msgspec.Struct):
@@ -55,7 +58,8 @@ async def expire_rounds(
     """
     expiry = Expiry()
     for player_id, integration, round_id in rounds:
-        if not await _is_idle(ledger, (player_id, integration, round_id), idle_since):
+        movements = await _movements_if_idle(ledger, (player_id, integration, round_id), idle_since)
+        if movements is None:
             expiry.played += 1
             done()
             continue
@@ -69,17 +73,23 @@ async def expire_rounds(
             transaction_id=identity,
             policy=Policy(),
             round_id=round_id,
+            movements=movements,
         )
         outcome = await ledger.execute(command)
         if isinstance(outcome, Refused):
             expiry.refused.append(((player_id, integration, round_id), outcome))
+        elif outcome.event is None:
+            expiry.played += 1  # between the look and the command
         else:
             expiry.closed += 1
         done()
     return expiry
 
 
-async def _is_idle(ledger: Ledger, name: RoundName, idle_since: datetime) -> bool:
+async def _movements_if_idle(ledger: Ledger, name: RoundName, idle_since: datetime) -> int | None:
+    """How many bets and wins a round has, None where there was activity in it since."""
     store = ledger.stores[ledger.partition_of(name[0])]
-    booked = (await store.rounds([name])).get(name, [])
-    return all(entry.recorded_at < idle_since for entry, _ in booked)
+    booked = [entry for entry, _ in (await store.rounds([name])).get(name, [])]
+    if any(entry.recorded_at >= idle_since for entry in booked):
+        return None
+    return sum(entry.kind in _MOVEMENTS for entry in booked)

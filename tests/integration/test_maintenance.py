@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from msgspec.structs import replace
 
 from ledger.commands import CreditWin, Deposit, OpenSession, PlaceBet, Policy, RegisterPlayer
@@ -121,6 +122,29 @@ async def test_a_round_that_was_played_since_it_was_listed_does_not_expire(
         listed = datetime.now(UTC)
         found = await idle_rounds(database_url, 0, listed)
         assert isinstance(await ledger.execute(_bet("3", "left open")), Accepted)
+        expiry = await expire_rounds(ledger, found, listed)
+        assert (expiry.closed, expiry.played, expiry.refused) == (0, 1, [])
+        assert isinstance(await ledger.execute(_win("1", "left open")), Accepted)
+
+
+async def test_a_round_that_is_played_while_it_is_looked_at_does_not_expire(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However short the moment between the look and the close, a bet may come in it."""
+    async with Ledger(database_url, 1, _NobodyWatches()) as ledger:
+        await _play(ledger)
+        listed = datetime.now(UTC)
+        found = await idle_rounds(database_url, 0, listed)
+        (store,) = ledger.stores
+        look = store.rounds
+
+        async def played_on(names):
+            seen = await look(names)
+            monkeypatch.setattr(store, "rounds", look)
+            assert isinstance(await ledger.execute(_bet("3", "left open")), Accepted)
+            return seen
+
+        monkeypatch.setattr(store, "rounds", played_on)
         expiry = await expire_rounds(ledger, found, listed)
         assert (expiry.closed, expiry.played, expiry.refused) == (0, 1, [])
         assert isinstance(await ledger.execute(_win("1", "left open")), Accepted)
