@@ -268,4 +268,4 @@ async def test_a_vacuum_holds_up_no_append(store: Store, admin_url: str, table: 
     with psycopg.connect(admin_url) as vacuuming:
         # what VACUUM and ANALYZE hold to their end
         vacuuming.execute(f"LOCK TABLE ledger_p00.{table} IN SHARE UPDATE EXCLUSIVE MODE".encode())
-        assert await store.append(first_bet(), 2.0) is None
+        assert await store.append(first_bet(), DEADLINE_S) is None
