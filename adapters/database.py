@@ -46,7 +46,7 @@ def database_in_use(settings: Settings) -> Iterator[Addresses]:
         migrate_url = database.migrate_url.reveal() if database.migrate_url else url
         yield Addresses(url, migrate_url)
         return
-    connections = max(connections_needed(settings), _CONNECTIONS_MIN)
+    connections = max(_connections_needed(settings), _CONNECTIONS_MIN)
     embedded = EmbeddedPostgres(database.data_dir, settings={"max_connections": str(connections)})
     try:
         embedded.start()
@@ -60,7 +60,7 @@ def database_in_use(settings: Settings) -> Iterator[Addresses]:
         embedded.stop()
 
 
-def connections_needed(settings: Settings) -> int:
+def _connections_needed(settings: Settings) -> int:
     """How many connections the service may hold, with some to spare for commands."""
     workers = settings.server.workers
     of_a_partition = _VIEWS_CONNECTIONS + _WORKERS_CONNECTIONS * workers

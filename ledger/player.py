@@ -139,23 +139,24 @@ class Round(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     def settled(self, bet: Bet) -> bool:
         """Whether a win that still stands settled the bet (rule 9)."""
-        position = self.bets.index(bet)
-        return any(
-            not win.reversed and (win.bet_key == bet.key or position < win.covers)
-            for win in self.wins
-        )
+        covered, named = self._settled_bets()
+        return bet.key in named or self.bets.index(bet) < covered
 
     @property
     def open_stakes(self) -> int:
         """Stakes that were neither refunded nor settled, however many bets and wins there are."""
-        standing = [win for win in self.wins if not win.reversed]
-        covered = max((win.covers for win in standing), default=0)
-        named = {win.bet_key for win in standing}
+        covered, named = self._settled_bets()
         return sum(
             bet.real + bet.bonus
             for bet in self.bets[covered:]
             if not bet.refunded and bet.key not in named
         )
+
+    def _settled_bets(self) -> tuple[int, set[str | None]]:
+        """How many of the first bets the standing wins settled, and which others, by their keys."""
+        standing = [win for win in self.wins if not win.reversed]
+        covered = max((win.covers for win in standing), default=0)
+        return covered, {win.bet_key for win in standing}
 
 
 class Limits(msgspec.Struct, frozen=True, gc=False):

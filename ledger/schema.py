@@ -92,7 +92,7 @@ async def check_scales(url: str, scales: Mapping[str, int]) -> None:
     for code in kept.keys() - scales.keys():
         raise SchemaError(
             f"the database keeps {code} with {kept[code]} decimals, the configuration does not know"
-            f" it: add [currencies.{code}] with scale = {kept[code]}"
+            f" it: add [currencies.{code}] with its exponent and scale = {kept[code]}"
         )
     for code, scale in scales.items():
         if kept.get(code, scale) != scale:

@@ -15,6 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from adapters.database import database_in_use
+from adapters.settings import Database, Server, Settings
 from ledger import postgres_programs
 from ledger.embedded import EmbeddedError, EmbeddedPostgres
 from ledger.schema import check, initialise
@@ -296,3 +298,17 @@ def test_a_data_directory_may_be_relative(
     server = EmbeddedPostgres("var/postgres")
     monkeypatch.chdir("/")
     assert server.data_dir == postgres.data_dir.parent / "var" / "postgres"
+
+
+def test_the_server_allows_for_the_connections_of_its_partitions(postgres: EmbeddedPostgres):
+    """The views take theirs first: with too few, no call of a provider would get one."""
+    place = postgres.data_dir.with_name(f"partitions-{os.getpid()}")
+    database = Database(data_dir=place, partitions=40)
+    settings = Settings(database=database, server=Server(workers=2))
+    with (
+        database_in_use(settings) as addresses,
+        psycopg.connect(addresses.migrate_url) as connection,
+    ):
+        row = connection.execute("SHOW max_connections").fetchone()
+    assert row is not None
+    assert int(row[0]) > 40 * (8 + 3 * 2)
