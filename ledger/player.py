@@ -59,7 +59,7 @@ _Packed: TypeAlias = bytes
 """A closed round as MessagePack: every player has a hundred, hardly one is asked for again, and the
 objects that they are made of would be most of what is in memory."""
 
-SESSIONS_MAX: Final = 32
+SESSIONS_MAX: Final = 100
 """Sessions kept in memory; beyond, closed ones fall out, then the one unused for longest. One that
 fell out counts as expired."""
 

@@ -27,7 +27,7 @@ from msgspec.inspect import (
 
 from adapters.operator.problems import malformed
 from adapters.operator.route import Given, Route
-from adapters.providers.payload import ID_LENGTH_MAX, parse_object
+from adapters.providers.payload import ID_LENGTH_MAX, BrokenText, parse_object
 from adapters.providers.protocol import RefusedCall
 from adapters.settings import Limits
 from projections.reports.period import read_moment
@@ -74,6 +74,8 @@ def convert(values: dict[str, Any], kind: type[Given], *, strict: bool) -> Given
     for name, value in values.items():
         if isinstance(value, str):
             _check_text(name, value)
+        elif isinstance(value, BrokenText):
+            malformed(f"{name}: holds half a surrogate")
     try:
         return msgspec.convert(values, kind, strict=strict)
     except msgspec.ValidationError as error:

@@ -32,11 +32,27 @@ class _Ambiguous(ValueError):
     """JSON that reads in more than one way."""
 
 
+class BrokenText:
+    """What stands for a string with half a surrogate, which no database holds: it is no string.
+
+    So it is refused where a field is needed, and ignored where it is not: a win is not to be lost
+    for a description that was cut within a character.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __str__(self) -> str:
+        """The text, with the half spelled out as in JSON."""
+        return self._text.encode(errors="backslashreplace").decode()
+
+
 def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in ``body``: integers as int, all other numbers as exact Decimal.
 
-    Raises `RefusedCall` (malformed_request) unless the body is UTF-8 and one JSON object without a
-    key that comes twice, NaN, infinity or half a surrogate, nested at most `NESTING_MAX` deep.
+    A string with half a surrogate becomes a `BrokenText`. Raises `RefusedCall` (malformed_request)
+    unless the body is UTF-8 and one JSON object without a key that comes twice, NaN or infinity,
+    nested at most `NESTING_MAX` deep.
     """
     plain = _plain_object(body)
     return _careful_object(body) if plain is None else plain
@@ -173,6 +189,7 @@ _KINDS = {
     bool: "a boolean",
     int: "an integer",
     Decimal: "a decimal number",
+    BrokenText: "a string with half a surrogate",
 }
 
 
@@ -229,10 +246,10 @@ def _careful_object(body: bytes) -> dict[str, Any]:
         malformed("body: a number is too long")
     if not isinstance(value, dict):
         malformed(f"body: expected an object, got {_kind(value)}")
-    # With fewer brackets it cannot be too deep, without an escape it holds no half a surrogate.
-    if b"\\u" in body or body.count(b"{") + body.count(b"[") > NESTING_MAX:
-        _check(value, 1)
-    return value
+    if body.count(b"{") + body.count(b"[") > NESTING_MAX:
+        _check_depth(value, 1)
+    # Without an escape no string holds half a surrogate.
+    return {name: _marked(inner) for name, inner in value.items()} if b"\\u" in body else value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -246,26 +263,29 @@ def _constant(name: str) -> NoReturn:
     raise _Ambiguous(f"{name} is no number")
 
 
-def _check(value: Any, level: int) -> None:
-    """Refuse half a surrogate, and what is nested too deep."""
-    if isinstance(value, str):
-        _check_text(value)
-    elif isinstance(value, dict | list):
+def _check_depth(value: Any, level: int) -> None:
+    if isinstance(value, dict | list):
         if level > NESTING_MAX:
             malformed(_TOO_DEEP)
-        if isinstance(value, dict):
-            for key in value:
-                _check_text(key)
-            value = value.values()
-        for item in value:
-            _check(item, level + 1)
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_depth(item, level + 1)
 
 
-def _check_text(text: str) -> None:
+def _marked(value: Any) -> Any:
+    """The value with a `BrokenText` for every string that is one."""
+    if isinstance(value, str):
+        return value if _is_whole(value) else BrokenText(value)
+    if isinstance(value, dict):
+        return {name: _marked(inner) for name, inner in value.items()}
+    return [_marked(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _is_whole(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
-        malformed("body: a string holds half a surrogate")
+        return False
+    return True
 
 
 _DECODER = json.JSONDecoder(

@@ -30,7 +30,7 @@ GOOD = {"reference": "r1", "amount": "12.50", "currency": "EUR"}
         (b'{"reference": "a", "reference": "b"}', "body: a key comes twice"),
         (b'{"amount": NaN}', "body: NaN is no number"),
         (b'{"a":' * 9 + b"1" + b"}" * 9, "body: nested deeper than 8"),
-        (b'{"reference": "\\ud800"}', "body: a string holds half a surrogate"),
+        (b'{"reference": "\\ud800"}', "reference: holds half a surrogate"),
         (b'{"reference": "' + b"r" * 70_000 + b'"}', "body: longer than 65536 bytes"),
         (GOOD | {"reference": ""}, "reference: "),
         (GOOD | {"reference": "r" * 256}, "reference: "),

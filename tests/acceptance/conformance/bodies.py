@@ -108,8 +108,6 @@ def broken_bodies(request: Request, id_field: str) -> dict[str, bytes]:
         "minus-infinity": with_more(request, '"a": -Infinity'),
         "too-deep": with_more(request, f'"a": {nested(NESTING_MAX)}'),
         "far-too-deep": with_more(request, '"a": ' + "[" * 20_000 + "]" * 20_000),
-        "half-a-surrogate": with_more(request, r'"a": "\ud800"'),
-        "half-a-surrogate-as-a-key": with_more(request, r'"\udfff": 1'),
         "a-number-without-end": with_more(request, '"a": ' + "9" * 60_000),
         "too-large": padded(request, BODY_MAX + 1),
         "far-too-large": padded(request, BODY_MAX * 16),
@@ -128,6 +126,9 @@ def odd_but_good_bodies(request: Request) -> dict[str, bytes]:
         "as-large-as-allowed": padded(request, BODY_MAX),
         "blanks": b"\r\n\t " + request.raw + b"\n\n",
         "escapes": with_more(request, r'"\u0061": "\ud83c\udfb2 \u0000"'),
+        # As in a description that was cut within a character: a win was refused for good.
+        "half-a-surrogate": with_more(request, r'"a": ["b \ud83c"]'),
+        "half-a-surrogate-as-a-key": with_more(request, r'"\udfff": 1'),
         # The call journal once could not write this pair: the bet was booked, the answer a 500.
         "escapes-and-a-huge-integer": with_more(request, r'"\u0061": ' + "9" * 40),
         "other-letters": with_more(request, '"имя": "Zażółć 🎲"'),
