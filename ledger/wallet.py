@@ -8,6 +8,8 @@ Replays are judged first, then tombstones, then everything else in the order of
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from ledger.accounts import operator_movement, register, set_limits, settle_withdrawal
 from ledger.bets import close_round, credit_win, place_bet, reverse
 from ledger.commands import (
@@ -30,7 +32,7 @@ from ledger.commands import (
     Stamp,
     UnblockPlayer,
 )
-from ledger.decisions import TOMBSTONE, Decision, Known, Replayed, about
+from ledger.decisions import TOMBSTONE, Decision, Known, Replayed, Transaction, about
 from ledger.events import PlayerBlocked, PlayerUnblocked, RealityCheckAcknowledged
 from ledger.player import Player, evolve
 from ledger.refusals import Refusal, Refused
@@ -48,7 +50,7 @@ def decide(player: Player, command: Command, stamp: Stamp, known: Known) -> Deci
     would have opened had it not been refused, is new.
     """
     if isinstance(command, MoneyCommand):
-        used = _used_key(command, known)
+        used = _used_key(player, command, known)
         if used is not None:
             return used
     if not player.version and not isinstance(command, RegisterPlayer):
@@ -91,7 +93,7 @@ def decide(player: Player, command: Command, stamp: Stamp, known: Known) -> Deci
             raise AssertionError(f"no rule for {type(command).__name__}")
 
 
-def _used_key(command: MoneyCommand, known: Known) -> Decision | None:
+def _used_key(player: Player, command: MoneyCommand, known: Known) -> Decision | None:
     """The answer to a key that was used before; None for a new one (rules 1, 2 and 8)."""
     used = known.transaction((command.integration, command.key))
     if used is None:
@@ -103,5 +105,19 @@ def _used_key(command: MoneyCommand, known: Known) -> Decision | None:
     if used.player_id != command.player_id or not isinstance(command, PlaceBet | CreditWin):
         return Refused(Refusal.DUPLICATE_CONFLICT, "the id was used with other content")
     if isinstance(command, PlaceBet) and command.policy.late_bet == "accept":
-        return Replayed(used)
+        return _as_if_taken(player, command, used)
     return Refused(Refusal.ALREADY_REVERSED, "the bet was refunded before it came")
+
+
+def _as_if_taken(player: Player, command: PlaceBet, tombstone: Transaction) -> Decision:
+    """The tombstone as the late bet's answer: in its currency, with the balance of now."""
+    wallet = player.wallets.get(command.currency or "")
+    if wallet is None:
+        return Refused(Refusal.CURRENCY_MISMATCH, f"the player has no {command.currency} wallet")
+    event = replace(
+        tombstone.event,
+        currency=command.currency,
+        balance_real=wallet.real,
+        balance_bonus=wallet.bonus,
+    )
+    return Replayed(replace(tombstone, event=event))

@@ -195,14 +195,28 @@ def test_a_second_refund_of_an_unknown_bet_is_refused_and_keeps_nothing(world: W
 
 
 def test_a_late_bet_can_be_answered_as_if_it_had_been_taken(world: World):
-    """late_bet = "accept": the provider hears a success, and no money moves."""
+    """late_bet = "accept": the provider hears a success and the balance of now; no money moves."""
     world.refund("f", "late")
+    world.bet("b7", 1, round_id="r7")
     wallet = world.wallet()
     world.with_policy(late_bet="accept")
     answer = world.bet("late", 5)
     assert isinstance(answer, Replayed)
-    assert first_answer(answer.transaction.event) is not None
+    event = answer.transaction.event
+    assert first_answer(event) is not None
+    assert (event.balance_real, event.balance_bonus) == (wallet.real, wallet.bonus)
     assert world.wallet() == wallet
+
+
+def test_a_late_bet_is_answered_in_its_own_currency(world: World):
+    """Where the refund named no currency, the tombstone is in the player's first."""
+    world.refund("f", "late", session=None, currency=None)
+    world.with_policy(late_bet="accept")
+    answer = world.bet("late", 5, currency="USD")
+    assert isinstance(answer, Replayed)
+    assert answer.transaction.event.currency == "USD"
+    assert answer.transaction.event.balance_real == world.wallet(currency="USD").real
+    assert code(world.bet("late", 5, currency="JPY")) == "currency_mismatch"
 
 
 def test_a_tombstone_is_no_round(world: World):

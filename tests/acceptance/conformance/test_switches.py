@@ -45,10 +45,11 @@ async def test_late_bet_refuses_or_answers_without_moving_money(
     guest = await service.guest(wire)
     bet = wire.bet(guest)
     await wire.send(wire.refund(guest, bet))
+    await wire.ok(wire.bet(guest, "2"))
     async with service.untouched(guest):
         answer = await wire.send(bet)
     if ending:
-        assert (answer.error, answer.balance) == (None, 100)
+        assert (answer.error, answer.balance) == (None, 98)
     else:
         assert answer.refusal == expected(protocol, "already_reversed", bet.operation)
 

@@ -203,7 +203,8 @@ class Model:
         if stone.player != command.player_id or not isinstance(command, c.PlaceBet | c.CreditWin):
             return "duplicate_conflict"
         if isinstance(command, c.PlaceBet) and command.policy.late_bet == "accept":
-            return "replayed"
+            known = self.has_wallet(command.player_id, command.currency or "")
+            return "replayed" if known else "currency_mismatch"
         return "already_reversed"
 
     def book(self, kind: str, command: Any, now: datetime, **fields: Any) -> str:
