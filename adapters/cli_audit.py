@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import Sequence
 
 import click
-from rich.console import Console
 from rich.progress import Progress
 
 from adapters.catching_up import catch_up
-from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option
+from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option, progress_bars
 from adapters.database import database_in_use, one_line_errors
 from adapters.settings import Settings
+from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.currencies import Currencies
 from ledger.schema import check, check_scales
 from projections.audit import Finding, audit
+from projections.feed import ROLE as VIEWS_ROLE
 from projections.rebuild import RebuildBusy, Unfoldable, compare
 from projections.registry import VIEW_NAMES
 from projections.reports.errors import ViewsBehind, ViewsStopped
@@ -58,10 +59,10 @@ def views(*, settings: Settings, quick: bool) -> int:
 async def _audit(settings: Settings, url: str, findings: list[Finding], *, quick: bool) -> None:
     """Add what is found, partition by partition; what keeps the rest from it takes nothing back."""
     partitions, currencies = settings.database.partitions, settings.currencies
-    await check(url, partitions)
+    await check(url, partitions, (SERVICE_ROLE,) if quick else (SERVICE_ROLE, VIEWS_ROLE))
     await check_scales(url, currencies.scales)
     await catch_up(url, range(partitions))
-    with Progress(console=Console(stderr=True)) as bars:
+    with progress_bars() as bars:
         for partition in range(partitions):
             findings += await _fold(url, partition, currencies, bars)
             for name in () if quick else VIEW_NAMES:

@@ -6,11 +6,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
 from adapters.app import LedgerMetrics
-from adapters.command_line import DIFFERENCE, DONE, config_option
+from adapters.command_line import DIFFERENCE, DONE, config_option, progress_bars
 from adapters.database import database_in_use, one_line_errors
 from adapters.metrics import Metrics
 from adapters.settings import Settings
@@ -53,7 +51,7 @@ async def _expire(settings: Settings, url: str, idle_since: datetime, *, dry_run
         click.echo(f"{len(found)} rounds would be closed")
         return DONE
     async with Ledger(url, partitions, LedgerMetrics(Metrics())) as ledger:
-        with Progress(console=Console(stderr=True)) as progress:
+        with progress_bars() as progress:
             task = progress.add_task("closing rounds", total=len(found))
             expiry = await expire_rounds(ledger, found, idle_since, lambda: progress.advance(task))
     return _report(expiry)

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Sequence
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 
-from adapters.command_line import CommandError, config_option
+from adapters.command_line import CommandError, config_option, progress_bars
 from adapters.database import database_in_use, one_line_errors
 from adapters.settings import Settings
+from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.schema import check
+from projections.feed import ROLE as VIEWS_ROLE
 from projections.rebuild import RebuildBusy, Unfoldable, rebuild
 from projections.registry import VIEW_NAMES
 
@@ -47,7 +47,7 @@ def command(
 
 
 async def _rebuild(url: str, partitions: int, wanted: Sequence[int], names: Sequence[str]) -> None:
-    await check(url, partitions)
+    await check(url, partitions, (SERVICE_ROLE, VIEWS_ROLE))
     for partition in wanted:
         for name in names:
             position = await _rebuild_one(url, partition, name)
@@ -55,7 +55,7 @@ async def _rebuild(url: str, partitions: int, wanted: Sequence[int], names: Sequ
 
 
 async def _rebuild_one(url: str, partition: int, name: str) -> int:
-    with Progress(console=Console(stderr=True)) as bars:
+    with progress_bars() as bars:
         bar = bars.add_task(f"{name}, partition {partition}", total=None)
 
         def show(done: int, total: int) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from rich.console import Console
+from rich.progress import Progress
 
 from adapters.settings import Settings
 from adapters.settings_file import DEFAULT_FILE, load
@@ -35,6 +37,12 @@ class CommandError(Exception):
 def complain(line: str) -> None:
     """One line to standard error, under the program's name."""
     click.echo(f"{PROGRAM}: {line}", err=True)
+
+
+def progress_bars() -> Progress:
+    """Progress bars on standard error; nothing where that is no terminal."""
+    console = Console(stderr=True)
+    return Progress(console=console, disable=not console.is_terminal)
 
 
 def config_option(command: Command) -> Command:

@@ -34,9 +34,11 @@ from adapters.projecting import project_as_child
 from adapters.settings import Settings
 from adapters.settings_file import load_as_read
 from adapters.telemetry import configure_logging
+from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.forwarding import ALONE, Place
 from ledger.schema import check, initialise, record_scales
 from ledger.service import Ledger
+from projections.feed import ROLE as VIEWS_ROLE
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +89,8 @@ async def _prepare(addresses: Addresses, settings: Settings) -> None:
     """
     partitions = settings.database.partitions
     await initialise(addresses.migrate_url, partitions)
-    await check(addresses.url, partitions)
+    roles = (SERVICE_ROLE, VIEWS_ROLE) if settings.projections.in_serve else (SERVICE_ROLE,)
+    await check(addresses.url, partitions, roles)
     await record_scales(addresses.url, settings.currencies.scales)
 
 

@@ -191,6 +191,8 @@ class Section:
             raise SettingsError(f"{self.name(key)}: required")
         if not isinstance(found, str) or not found.strip():
             raise self._bad(key, "a string that is not empty")
+        if "\0" in found:
+            raise SettingsError(f"{self.name(key)}: holds NUL")
         return str(found)
 
     def choice(

@@ -47,6 +47,8 @@ async def initialise(url: str, partitions: int, *, target: int | None = None) ->
                 if done < migration.number <= last:
                     await _apply(connection, migration, partitions)
         except psycopg.errors.InsufficientPrivilege as error:
+            if await _value(connection, "has_schema"):  # it may be the service's own login
+                await _check_rights(connection, (ROLE,))
             reason = error.diag.message_detail or error.diag.message_primary
             raise SchemaError(f"the login may not create the ledger: {reason}") from error
 

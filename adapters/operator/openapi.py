@@ -87,10 +87,16 @@ def _path_parameters(route: Route[Any]) -> list[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            "schema": _path_schema(route.names.get(name)),
         }
         for name in _VARIABLE.findall(route.path)
     ]
+
+
+def _path_schema(names: Sequence[str] | None) -> dict[str, Any]:
+    if names is not None:
+        return {"type": "string", "enum": list(names)}
+    return {"type": "string", "minLength": 1, "maxLength": 255}
 
 
 def _query_parameters(route: Route[Any]) -> list[dict[str, Any]]:
@@ -109,8 +115,9 @@ def _good(route: Route[Any], schema_of: dict[Any, Any]) -> dict[str, Any]:
     for status, answer in sorted(route.answers.items()):
         response: dict[str, Any] = {"description": _DESCRIPTIONS[status]}
         if answer is not None:
-            schema = schema_of[answer]
-            response["content"] = {"application/json": {"schema": schema}}
+            # JSON Schema cannot tell what is in a file.
+            files: dict[str, Any] = {kind.partition(";")[0]: {} for kind in route.downloads}
+            response["content"] = {"application/json": {"schema": schema_of[answer]}} | files
         responses[str(status)] = response
     return responses
 

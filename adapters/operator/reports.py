@@ -61,7 +61,8 @@ async def get_report(api: Api, call: ApiCall, given: ReportQuery) -> Reply:
     """The report of that name."""
     name = call.path["name"]
     if name not in REPORTS:
-        malformed(f"name: {name!r} is no report; there are {', '.join(REPORTS)}")
+        detail = f"{name!r} is no report; there are {', '.join(REPORTS)}"
+        raise ProblemFound("not_found", detail)
     try:
         period = read_period(given.begin, given.end, given.tz or api.settings.reports.time_zone)
         report = await api.views.report(name, period, filters_of(given))
@@ -105,8 +106,10 @@ ROUTES: tuple[Route[Any], ...] = (
         takes=ReportQuery,
         answers={200: ReportView},
         handler=get_report,
-        problems=("unknown_player",),
+        problems=("not_found", "unknown_player"),
         timeout_s=REPORT_TIMEOUT_S + 5,
+        names={"name": tuple(REPORTS)},
+        downloads=(MEDIA_TYPES["csv"], MEDIA_TYPES["parquet"]),
     ),
 )
 """Calls about reports."""

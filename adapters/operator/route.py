@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -87,7 +87,8 @@ class Route(Generic[Given]):
     ``path`` stands below ``/api``. ``takes`` is the query of a GET and the JSON body of a POST or
     PUT. ``answers`` maps each good status to its body. ``problems`` are the codes that this call
     adds to those that any call can meet. ``role`` None: public. ``timeout_s`` bounds a GET;
-    commands have the ledger's own deadline.
+    commands have the ledger's own deadline. ``names``: what the path's variables may be, where that
+    is a closed list. ``downloads``: media types that the answer comes in besides JSON.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -99,6 +100,8 @@ class Route(Generic[Given]):
     handler: Callable[[Api, ApiCall, Given], Awaitable[Reply]]
     problems: tuple[str, ...] = ()
     timeout_s: float = READ_TIMEOUT_S
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    downloads: Sequence[str] = ()
 
     @property
     def name(self) -> str:

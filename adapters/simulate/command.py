@@ -16,7 +16,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from adapters.command_line import DIFFERENCE, DONE, CommandError, complain, config_option
+from adapters.command_line import (
+    DIFFERENCE,
+    DONE,
+    CommandError,
+    complain,
+    config_option,
+    progress_bars,
+)
 from adapters.settings import Settings
 from adapters.simulate.client import Unplayable
 from adapters.simulate.runner import Plan, Simulation
@@ -69,6 +76,8 @@ def command(
         raise CommandError(str(error)) from error
     for name in against.left_out:
         complain(f"integration {name} is not played: the simulator does not know its protocol")
+    if report is not None:
+        _require_writable(report)
     _require_server(against.url)
     plan = Plan(players=players, rounds=rounds, seed=seed, concurrency=concurrency)
     try:
@@ -87,6 +96,14 @@ def command(
     return DIFFERENCE if tally.differences or missing else DONE
 
 
+def _require_writable(report: Path) -> None:
+    """Say at once that the figures cannot be written, rather than when everything was played."""
+    try:
+        report.open("a").close()
+    except OSError as error:
+        raise CommandError(f"cannot write {report}: {error.strerror}") from error
+
+
 def _require_server(url: str) -> None:
     """Say at once that nobody listens; once it has begun, a simulation outwaits a restart."""
     address = urlsplit(url)
@@ -98,7 +115,7 @@ def _require_server(url: str) -> None:
 
 
 def _run(against: Target, plan: Plan) -> tuple[Tally, str]:
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    with progress_bars() as bar:
         simulation = Simulation(against, plan, progress=_progress(bar))
         click.echo(f"run {simulation.run_id}, seed {plan.seed}, {against.url}", err=True)
         return _event_loop()(simulation.run()), simulation.run_id

@@ -137,6 +137,10 @@ SELECT number, name, checksum FROM ledger.migrations ORDER BY number
 -- name: has_migrations
 SELECT pg_catalog.to_regclass('ledger.migrations') IS NOT NULL
 
+-- name: has_schema
+-- Unlike has_migrations for a login that may not look into it, too.
+SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ledger')
+
 -- name: missing_roles
 -- Which of the ledger's roles the login may not work in, and the login. The mode SET exists from
 -- PostgreSQL 16 on, where membership alone no longer allows SET ROLE.

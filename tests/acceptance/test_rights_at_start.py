@@ -25,12 +25,20 @@ def login(databases: Databases) -> Iterator[str]:
         connection.execute(f'DROP ROLE "{name}"'.encode())
 
 
+BOTH = "ledger_app, ledger_project"
+
+
 @pytest.mark.parametrize(
-    ("command", "granted", "missing"),
+    ("command", "granted", "missing", "sections"),
     [
-        ("serve", (), "ledger_app, ledger_project"),
-        ("project", (), "ledger_app, ledger_project"),
-        ("project", ("ledger_app",), "ledger_project"),
+        ("serve", (), BOTH, {}),
+        ("serve", ("ledger_app",), "ledger_project", {}),
+        ("serve", (), BOTH, {"projections": {"in_serve": False}}),
+        ("serve", (), BOTH, {"database": {"migrate_url": ""}}),
+        ("project", (), BOTH, {}),
+        ("project", ("ledger_app",), "ledger_project", {}),
+        ("audit views", ("ledger_app",), "ledger_project", {}),
+        ("rebuild --all", ("ledger_app",), "ledger_project", {}),
     ],
 )
 def test_a_start_without_the_rights_ends_with_the_grant_that_is_missing(
@@ -42,6 +50,7 @@ def test_a_start_without_the_rights_ends_with_the_grant_that_is_missing(
     command: str,
     granted: tuple[str, ...],
     missing: str,
+    sections: dict[str, dict[str, Any]],
 ) -> None:
     """No waiting mends it, and the name of a table tells nobody what to do."""
     with psycopg.connect(databases.server.migrate_url, autocommit=True) as connection:
@@ -51,10 +60,10 @@ def test_a_start_without_the_rights_ends_with_the_grant_that_is_missing(
     file = write_configuration(
         tmp_path / "service.toml",
         server={"port": free_port()},
-        database=shared_database | {"url": url},
+        **{**sections, "database": shared_database | {"url": url} | sections.get("database", {})},
     )
     done = subprocess.run(
-        [COMMAND, command, "--config", str(file)],
+        [COMMAND, *command.split(), "--config", str(file)],
         check=False,
         capture_output=True,
         text=True,

@@ -12,6 +12,7 @@ from adapters.operator.bodies import EVENTS_PAGE_MAX
 from adapters.operator.openapi import document, problem_codes
 from adapters.operator.problems import PROBLEMS
 from adapters.operator.routes import ROUTES
+from projections.reports.registry import REPORTS
 from tests.unit.operator_fakes import running
 
 DOCUMENT = document(ROUTES)
@@ -108,6 +109,15 @@ def test_every_reference_resolves_and_every_schema_is_used():
     """A broken reference breaks every generated client."""
     schemas = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
     assert set(references(DOCUMENT)) == schemas
+
+
+def test_a_report_is_documented_with_its_names_and_files():
+    """A generated client must find the seven, and may ask for a spreadsheet."""
+    operation = DOCUMENT["paths"]["/api/reports/{name}"]["get"]
+    name = operation["parameters"][0]
+    assert (name["name"], name["schema"]["enum"]) == ("name", list(REPORTS))
+    files = ["application/json", "text/csv", "application/vnd.apache.parquet"]
+    assert list(operation["responses"]["200"]["content"]) == files
 
 
 def test_every_error_is_a_problem_with_a_code_of_the_list():

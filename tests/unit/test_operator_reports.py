@@ -97,7 +97,6 @@ async def test_a_report_can_be_downloaded(wanted, kind, beginning):
 @pytest.mark.parametrize(
     ("path", "detail"),
     [
-        ("/reports/profits", "name: 'profits' is no report; there are totals, trial-balance"),
         ("/reports/totals?from=2030-02-30", "from: '2030-02-30' is neither a date"),
         ("/reports/totals?to=20300201", "to: '20300201' is neither a date such as 2030-01-31"),
         ("/reports/totals?from=2030-02-02&to=2030-02-01", "from, to: the period ends before"),
@@ -125,6 +124,15 @@ async def test_bad_input_is_said_in_words(path, detail):
         answer = await desk.get(path)
     assert (answer.status, answer.code) == (400, "malformed_request")
     assert answer.json["detail"].startswith(detail)
+
+
+async def test_an_unknown_report_is_not_found_and_the_others_are_named():
+    """The name is a part of the path."""
+    async with running(views=MemoryViews(made=REPORT)) as desk:
+        answer = await desk.get("/reports/profits")
+    assert (answer.status, answer.code) == (404, "not_found")
+    expected = "'profits' is no report; there are totals, trial-balance"
+    assert answer.json["detail"].startswith(expected)
 
 
 @pytest.mark.parametrize("path", ["/reports/totals"])

@@ -218,6 +218,7 @@ BAD = [
         'server.port: expected a whole number from 0 to 65535, got "80"',
     ),
     ('[server]\nhost = ""', 'server.host: expected a string that is not empty, got ""'),
+    ('[database]\ndata_dir = "a\\u0000b"', "database.data_dir: holds NUL"),
     ("[server]\nworkers = 0", "server.workers: expected a whole number from 1 to 256, got 0"),
     (
         '[server]\ntrusted_proxies = ["10.0.0.1/8"]',
