@@ -77,6 +77,7 @@ class Observer(Protocol):
 
 
 _TRIES_TOGETHER = 3
+_CONFLICTS_ALONE_MAX = 20  # of one command: others may overtake it, but not every time
 _QUESTION_ROUNDS_MAX = 8
 _DEADLINE_TICK_S = 0.05
 _LATE = "no answer from the database in time"
@@ -115,6 +116,7 @@ class Committer:
         self._heads: OrderedDict[str, Head] = OrderedDict()
         self._recent = RecentKeys(self.limits.keys_max)
         self._snapshots: dict[str, SnapshotRow] = {}
+        self._generation = store.generation
 
     @property
     def queue_length(self) -> int:
@@ -222,9 +224,12 @@ class Committer:
             await self._commit_alone(pending)
 
     async def _commit_alone(self, pending: Pending) -> None:
+        conflicts = 0
         try:
             while self._waiting([pending]):
-                await self._try([pending])
+                conflicts += await self._try([pending]) is Tried.CONFLICT
+                if conflicts > _CONFLICTS_ALONE_MAX:
+                    await self._lost(StoreUnavailable("appends contradict what is read, for ever"))
         except Exception:
             # The outermost edge of one command: logged, answered, and nothing in memory trusted.
             log.exception("command_failed", command=type(pending.command).__name__)
@@ -232,11 +237,7 @@ class Committer:
             pending.resolve(Refused(Refusal.INTERNAL, "the command failed"))
 
     def _waiting(self, batch: Sequence[Pending]) -> Sequence[Pending]:
-        """Those who still wait.
-
-        Who has waited for too long is told so first: this process may have been stopped, and others
-        may have decided since.
-        """
+        """Those who still wait; the late are told first, as others may have decided since."""
         oldest = time.monotonic() - self.limits.answer_s
         for pending in batch:
             if pending.taken_at < oldest:
@@ -251,7 +252,7 @@ class Committer:
             if len(self._waiting(batch)) < len(batch):
                 return Tried.LOST  # nothing more may be booked for who was answered meanwhile
             wanted = attempt.append_batch()
-            conflicts = await self._store.append(wanted, self.limits.answer_s)
+            conflicts = await self._store.append(wanted, self.limits.answer_s, self._generation)
             if conflicts is not None:
                 self._observer.conflict()
                 await self._refresh(conflicts)
@@ -341,8 +342,7 @@ class Committer:
         if isinstance(error, CommitUnknown):
             self._observer.unknown()
         if times := self._failures.happened():
-            kind = type(error).__name__
-            log.warning("commit_failed", kind=kind, error=str(error), times=times)
+            log.warning("commit_failed", kind=type(error).__name__, error=str(error), times=times)
         self._forget()
         await asyncio.sleep(self.limits.retry_pause_s)
 
@@ -350,6 +350,7 @@ class Committer:
         self._heads.clear()
         self._recent.clear()
         self._snapshots.clear()
+        self._generation = self._store.generation
 
     def _keep(self, attempt: Attempt) -> None:
         """Take over what a committed attempt left behind."""
@@ -373,6 +374,7 @@ class Committer:
             waiting = (*self._working, *self._queue)
             late = [pending for pending in waiting if pending.taken_at < oldest]
             if late:
+                self._outage.failed()
                 self._queue = deque(each for each in self._queue if each.taken_at >= oldest)
             for pending in late:
                 pending.resolve(Refused(Refusal.UNAVAILABLE, _LATE))
@@ -385,11 +387,12 @@ class Committer:
         while True:
             await self._appended.wait()
             self._appended.clear()
-            rows, self._snapshots = list(self._snapshots.values()), {}
+            rows, generation = list(self._snapshots.values()), self._generation
+            self._snapshots = {}
             try:
                 await self._store.notify()
                 if rows:
-                    await self._store.save_snapshots(rows)
+                    await self._store.save_snapshots(rows, generation)
             except StoreUnavailable as error:
                 log.warning("after_append_failed", error=str(error))
             await asyncio.sleep(self.limits.notify_pause_s)

@@ -9,14 +9,17 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import Diagnostic
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
+
+from ledger.sql import statement
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
@@ -24,12 +27,20 @@ ROLE: Final = "ledger_app"
 """The role of the service; the login must be a member."""
 
 _CONNECT_S: Final = 3
+_SILENCE: Final = {
+    # A link that was cut without a word is given up, unless the URL says otherwise.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 _SETTINGS: Final = {
     # Append's checks must see what was committed before it got its lock.
     "default_transaction_isolation": "read committed",
     "timezone": "UTC",
 }
 _SET: Final = "SELECT pg_catalog.set_config(%s, %s, false)"
+_SERVER: Final = statement("server")
 _PREPARED: Final = b"statement"
 
 
@@ -38,28 +49,47 @@ class ConnectionLost(Exception):
 
 
 async def connect(
-    url: str, purpose: str, *, role: str = ROLE, settings: Mapping[str, str] | None = None
+    url: str,
+    purpose: str,
+    *,
+    role: str = ROLE,
+    settings: Mapping[str, str] | None = None,
+    within_s: float = _CONNECT_S,
 ) -> Connection:
     """A connection in autocommit and in ``role``; ``purpose`` is what an operator sees it as.
 
-    A URL of several hosts works, `target_session_attrs` decides among them. ``settings`` are server
-    parameters for this connection. Raises `psycopg.Error`.
+    A URL of several hosts works, `target_session_attrs` decides among them. Text goes as UTF-8
+    whatever else was set. ``settings`` are server parameters for this connection; to set them all
+    takes ``within_s`` at most. Raises `psycopg.Error`.
     """
     given = conninfo_to_dict(url)
+    silence = {name: value for name, value in _SILENCE.items() if name not in given}
     connection = await psycopg.AsyncConnection.connect(
-        url,
+        make_conninfo(url, **silence),
         autocommit=True,
         prepare_threshold=0,
         connect_timeout=int(given.get("connect_timeout") or _CONNECT_S),
         application_name=f"wallet-ledger {purpose}",
+        client_encoding="utf8",
     )
     try:
-        for name, value in {**_SETTINGS, **(settings or {}), "role": role}.items():
-            await connection.execute(_SET, (name, value), prepare=False)
+        with hung_up_after(within_s, connection):
+            for name, value in {**_SETTINGS, **(settings or {}), "role": role}.items():
+                await connection.execute(_SET, (name, value), prepare=False)
     except BaseException:
         await connection.close()
         raise
     return connection
+
+
+@contextmanager
+def hung_up_after(seconds: float, connection: Connection) -> Iterator[None]:
+    """End the connection if what is done on it meanwhile takes longer; it gets an error then."""
+    alarm = asyncio.get_running_loop().call_later(seconds, hang_up, connection)
+    try:
+        yield
+    finally:
+        alarm.cancel()
 
 
 def hang_up(connection: Connection) -> None:
@@ -74,6 +104,15 @@ def hang_up(connection: Connection) -> None:
             copy.shutdown(socket.SHUT_RDWR)
         except OSError:
             return  # the other side was first
+
+
+async def server_of(connection: Connection) -> str:
+    """What tells the server from every other one behind the URL. Raises `psycopg.Error`."""
+    with hung_up_after(_CONNECT_S, connection):
+        cursor = await connection.execute(_SERVER, prepare=False)
+        row = await cursor.fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 class Answer:

@@ -5,6 +5,7 @@ became of a statement. Neither repeats an append.
 
     StoreError
     +-- StoreUnavailable   nothing was written: the database cannot be reached, or cannot work now
+    |   +-- MemoryOutdated   what was read before may be another server's, or of another time
     +-- StoreRejected      nothing was written, and never will be: the rows break a rule
     +-- CommitUnknown      perhaps it was written: look the keys up
 """
@@ -18,7 +19,15 @@ from typing import Any, Final
 import psycopg
 import structlog
 
-from ledger.connections import Connection, ConnectionLost, PreparedStatement, connect, hang_up
+from ledger.connections import (
+    Connection,
+    ConnectionLost,
+    PreparedStatement,
+    connect,
+    hung_up_after,
+    server_of,
+)
+from ledger.durability import Undurable, keep_durability
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +46,39 @@ class StoreUnavailable(StoreError):
     """Nothing was written or read: the database cannot be reached, or cannot work now."""
 
 
+class MemoryOutdated(StoreUnavailable):
+    """Nothing was written: since the memory that it rests on was read, the connection was lost.
+
+    The server that is there now may have lost what was acknowledged, or got something else.
+    """
+
+
 class StoreRejected(StoreError):
     """Nothing was written, and never will be: a row breaks a rule of the database."""
 
 
 class CommitUnknown(StoreError):
     """It is not known whether the append was committed."""
+
+
+class Home:
+    """The server that a partition's two connections work on: both on the same one.
+
+    Of a URL with several hosts each could reach another: what one reads is not what the other
+    appends to. So whoever connects last says which it is, and the other one follows.
+    """
+
+    def __init__(self) -> None:
+        self.server: str | None = None
+        self.generation = 0
+        """Grows whenever what was read before is not to be trusted any more."""
+
+    def reached(self, server: str) -> None:
+        """A connection to this server was made."""
+        if self.server is not None and server != self.server:
+            self.generation += 1
+            log.warning("database_server_changed", was=self.server, server=server)
+        self.server = server
 
 
 class Appender:
@@ -52,19 +88,28 @@ class Appender:
     """
 
     def __init__(
-        self, url: str, purpose: str, statement: bytes, reconnected: Callable[[], None]
+        self,
+        url: str,
+        purpose: str,
+        statement: bytes,
+        home: Home,
+        reconnected: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = url
         self._purpose = purpose
         self._statement = statement
+        self._home = home
+        self._server: str | None = None
         self._reconnected = reconnected
         self._prepared: PreparedStatement | None = None
         self._turn = asyncio.Lock()
 
-    async def append(self, parameters: Sequence[bytes | None], deadline_s: float) -> bytes | None:
-        """The statement's value, once committed.
+    async def append(
+        self, parameters: Sequence[bytes | None], deadline_s: float, generation: int | None = None
+    ) -> bytes | None:
+        """The statement's value, once committed. ``generation``: of the memory that it rests on.
 
-        Raises `CommitUnknown`, `StoreUnavailable`, `StoreRejected`, and as it is
+        Raises `CommitUnknown`, `StoreUnavailable`, `MemoryOutdated`, `StoreRejected`, and as it is
         `psycopg.errors.UniqueViolation`.
         """
         deadline = asyncio.get_running_loop().time() + deadline_s
@@ -75,6 +120,8 @@ class Appender:
             raise StoreUnavailable("the append before this one is not through") from None
         try:
             prepared = await self._ready(deadline)
+            if generation not in (None, self._home.generation):
+                raise MemoryOutdated("the connection was made anew")
             return await self._execute(prepared, parameters, deadline)
         finally:
             self._turn.release()
@@ -114,19 +161,32 @@ class Appender:
         return StoreUnavailable(_one_line(error))
 
     async def _ready(self, deadline: float) -> PreparedStatement:
-        if self._prepared is None or self._prepared.closed:
-            known = self._prepared
+        known = self._prepared
+        if known is not None and self._server != self._home.server:
+            known.close()
+        if known is None or known.closed:
             self._prepared = await _connected(self._connect, deadline)
             if known is not None:
+                self._home.generation += 1
                 self._reconnected()
+        assert self._prepared is not None
         return self._prepared
 
-    async def _connect(self) -> PreparedStatement:
+    async def _connect(self, within_s: float) -> PreparedStatement:
         # A server process whose client has given up must not wait for the log's lock for ever.
         watched = {"client_connection_check_interval": "500ms"}
-        connection = await connect(self._url, self._purpose, settings=watched)
-        prepared = PreparedStatement(connection)
+        connection = await connect(self._url, self._purpose, settings=watched, within_s=within_s)
+        try:
+            with hung_up_after(within_s, connection):
+                await keep_durability(connection)
+            server = await server_of(connection)
+            prepared = PreparedStatement(connection)
+        except BaseException:
+            await connection.close()
+            raise
         await prepared.prepare(self._statement)
+        self._server = server
+        self._home.reached(server)
         return prepared
 
 
@@ -138,20 +198,32 @@ class Reader:
     """
 
     def __init__(
-        self, url: str, purpose: str, reconnected: Callable[[], None] = lambda: None
+        self,
+        url: str,
+        purpose: str,
+        home: Home | None = None,
+        reconnected: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = url
         self._purpose = purpose
+        self._home = home or Home()
+        self._server: str | None = None
         self._reconnected = reconnected
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
 
     async def fetch(
-        self, statement: bytes, parameters: Sequence[Any] = (), *, within_s: float = _READ_S
+        self,
+        statement: bytes,
+        parameters: Sequence[Any] = (),
+        *,
+        within_s: float = _READ_S,
+        generation: int | None = None,
     ) -> list[Any]:
-        """All rows of a statement that may be repeated. Raises `StoreUnavailable`, `StoreRejected`.
+        """All rows of a statement that may be repeated. ``generation``: as for `Appender.append`.
 
         Whoever has less time says so: to cancel it asks the server to stop, and waits for that.
+        Raises `StoreUnavailable`, `MemoryOutdated`, `StoreRejected`.
         """
         deadline = asyncio.get_running_loop().time() + within_s
         try:
@@ -162,12 +234,12 @@ class Reader:
         try:
             fresh = self._connection is None or self._connection.closed
             try:
-                return await self._try(statement, parameters, deadline)
+                return await self._try(statement, parameters, deadline, generation)
             except psycopg.OperationalError:
                 if fresh:
                     raise
                 # The connection had died since it was last used; that says nothing of the server.
-                return await self._try(statement, parameters, deadline)
+                return await self._try(statement, parameters, deadline, generation)
         except psycopg.Error as error:
             if isinstance(error, psycopg.DataError):  # also without a word to the server
                 raise StoreRejected(_one_line(error)) from error
@@ -181,36 +253,61 @@ class Reader:
             connection, self._connection = self._connection, None
             await connection.close()
 
-    async def _try(self, statement: bytes, parameters: Sequence[Any], deadline: float) -> list[Any]:
-        if self._connection is None or self._connection.closed:
-            known = self._connection
+    async def _try(
+        self,
+        statement: bytes,
+        parameters: Sequence[Any],
+        deadline: float,
+        generation: int | None,
+    ) -> list[Any]:
+        known = self._connection
+        if known is not None and self._server != self._home.server:
+            await known.close()
+        if known is None or known.closed:
             self._connection = await _connected(self._connect, deadline)
             if known is not None:
                 self._reconnected()
+        if generation not in (None, self._home.generation):
+            raise MemoryOutdated("the connection was made anew")
         connection = self._connection
-        alarm = asyncio.get_running_loop().call_at(deadline, hang_up, connection)
+        assert connection is not None
         try:
-            async with connection.cursor(binary=True) as cursor:
-                await cursor.execute(statement, parameters)
-                return await cursor.fetchall() if cursor.description else []
+            with hung_up_after(deadline - asyncio.get_running_loop().time(), connection):
+                async with connection.cursor(binary=True) as cursor:
+                    await cursor.execute(statement, parameters)
+                    return await cursor.fetchall() if cursor.description else []
         except psycopg.Error:
             await connection.close()
             raise
-        finally:
-            alarm.cancel()
 
-    async def _connect(self) -> Connection:
-        return await connect(self._url, self._purpose, settings={"synchronous_commit": "off"})
+    async def _connect(self, within_s: float) -> Connection:
+        connection = await connect(
+            self._url, self._purpose, settings={"synchronous_commit": "off"}, within_s=within_s
+        )
+        try:
+            self._server = await server_of(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        self._home.reached(self._server)
+        return connection
 
 
-async def _connected(connect: Callable[[], Awaitable[Any]], deadline: float) -> Any:
-    """Try to connect until the deadline. Raises `StoreUnavailable`."""
+async def _connected(connect: Callable[[float], Awaitable[Any]], deadline: float) -> Any:
+    """Try to connect until the deadline. Raises `StoreUnavailable`.
+
+    ``connect`` takes the seconds that it has. It hangs up by itself just before they are over: to
+    be cancelled would cost it a request to the server, and a wait for that.
+    """
     pause, cause = _PAUSE_S, "no answer"
+    now = asyncio.get_running_loop().time
     try:
         async with asyncio.timeout_at(deadline):
             while True:
                 try:
-                    return await connect()
+                    return await connect(max(deadline - now() - _PAUSE_S, _PAUSE_S))
+                except Undurable as error:
+                    raise StoreUnavailable(str(error)) from error
                 except (psycopg.Error, ConnectionLost, OSError) as error:
                     cause = _one_line(error)
                 await asyncio.sleep(pause)

@@ -12,6 +12,7 @@ import psycopg
 import structlog
 
 from ledger.connections import ROLE
+from ledger.durability import Undurable, check_durability
 from ledger.sql import Migration, bootstrap, migrations, schema_name, statement
 
 log = structlog.get_logger(__name__)
@@ -20,7 +21,6 @@ _Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _CONNECT_S: Final = 10
 _OLDEST_VERSION: Final = 150000
-_UNSAFE: Final = ("fsync", "full_page_writes", "synchronous_commit")
 
 
 class SchemaError(RuntimeError):
@@ -36,7 +36,7 @@ async def initialise(url: str, partitions: int, *, target: int | None = None) ->
     """
     last = migrations()[-1].number if target is None else target
     async with await _connect(url) as connection:
-        await _check_durability(connection)
+        await _check_server(connection)
         # Held until the connection ends: one process upgrades, the others find it done.
         await connection.execute(statement("lock_migrations"))
         try:
@@ -59,7 +59,7 @@ async def check(url: str, partitions: int, roles: Collection[str] = (ROLE,)) -> 
     And unless the login may work in these roles.
     """
     async with await _connect(url) as connection:
-        await _check_durability(connection)
+        await _check_server(connection)
         await _check_rights(connection, roles)
         if not await _exists(connection):
             raise SchemaError("the database holds no ledger yet: run `wallet-ledger init`")
@@ -158,19 +158,13 @@ async def _check_partitions(connection: _Connection, partitions: int) -> None:
         )
 
 
-async def _check_durability(connection: _Connection) -> None:
-    cursor = await connection.execute(statement("durability"))
-    settings: dict[str, str] = dict(await cursor.fetchall())
-    if int(settings["server_version_num"]) < _OLDEST_VERSION:
+async def _check_server(connection: _Connection) -> None:
+    if connection.info.server_version < _OLDEST_VERSION:
         raise SchemaError("the database server is older than PostgreSQL 15")
-    for name in _UNSAFE:
-        if settings[name] == "off":
-            raise SchemaError(f"the database server runs with {name} = off: it could lose money")
-    if settings["synchronous_commit"] == "local" and settings["synchronous_standby_names"]:
-        raise SchemaError(
-            "the database server runs with synchronous_commit = local: it would not wait for its"
-            " synchronous standby, and could lose money"
-        )
+    try:
+        await check_durability(connection)
+    except Undurable as error:
+        raise SchemaError(str(error)) from error
 
 
 async def _check_rights(connection: _Connection, roles: Collection[str]) -> None:

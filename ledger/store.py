@@ -17,7 +17,14 @@ import structlog
 from msgspec.structs import astuple
 
 from ledger import arrays
-from ledger.endpoints import Appender, CommitUnknown, Reader, StoreRejected, StoreUnavailable
+from ledger.endpoints import (
+    Appender,
+    CommitUnknown,
+    Home,
+    Reader,
+    StoreRejected,
+    StoreUnavailable,
+)
 from ledger.sql import schema_name, statement
 
 __all__ = [
@@ -133,26 +140,35 @@ class Store:
         self.partition = partition
         self.schema = schema_name(partition)
         append = statement("append", self.schema)
-        self._appender = Appender(url, f"append {self.schema}", append, reconnected)
-        self._reader = Reader(url, f"read {self.schema}", reconnected)
+        self._home = Home()
+        self._appender = Appender(url, f"append {self.schema}", append, self._home, reconnected)
+        self._reader = Reader(url, f"read {self.schema}", self._home, reconnected)
+
+    @property
+    def generation(self) -> int:
+        """Grows when what was read before is not to be trusted: a connection was lost since."""
+        return self._home.generation
 
     async def close(self) -> None:
         """Close both connections."""
         await self._appender.close()
         await self._reader.close()
 
-    async def append(self, batch: AppendBatch, deadline_s: float) -> Conflicts | None:
+    async def append(
+        self, batch: AppendBatch, deadline_s: float, generation: int | None = None
+    ) -> Conflicts | None:
         """Verify and insert a batch, all or nothing; None: committed, and durable.
 
-        An empty batch makes a durable commit, too. Raises `CommitUnknown`, `StoreUnavailable`,
-        `StoreRejected`.
+        An empty batch makes a durable commit, too. ``generation``: as it was before the first
+        read that the batch rests on; None where it rests on nothing. Raises `CommitUnknown`,
+        `StoreUnavailable`, `MemoryOutdated`, `StoreRejected`.
         """
         try:
             parameters = _append_parameters(batch)
         except (ValueError, struct.error) as error:
             raise StoreRejected(f"a value that the database cannot hold: {error}") from error
         try:
-            answer = await self._appender.append(parameters, deadline_s)
+            answer = await self._appender.append(parameters, deadline_s, generation)
         except psycopg.errors.UniqueViolation as error:
             # It got past every check, so nothing in the caller's memory can be trusted.
             log.warning("append_unique_violation", schema=self.schema, error=str(error))
@@ -219,11 +235,19 @@ class Store:
         """The version of each stream, 0 for one without events."""
         return dict(await self._fetch("heads", list(streams)))
 
-    async def save_snapshots(self, rows: Sequence[SnapshotRow]) -> None:
-        """Replace older snapshots; a newer one stays. May be lost in a crash, as a snapshot may."""
+    async def save_snapshots(
+        self, rows: Sequence[SnapshotRow], generation: int | None = None
+    ) -> None:
+        """Replace older snapshots; a newer one stays. May be lost in a crash, as a snapshot may.
+
+        ``generation``: that of the memory they were taken from. Raises `StoreUnavailable`, and
+        `MemoryOutdated`: a snapshot of events that are not in the log would stop its player.
+        """
         newest = {row.stream: row for row in sorted(rows, key=lambda row: row.version)}
         if newest:
-            await self._fetch("save_snapshots", *_columns(map(astuple, newest.values()), 3))
+            columns = _columns(map(astuple, newest.values()), 3)
+            save = statement("save_snapshots", self.schema)
+            await self._reader.fetch(save, columns, generation=generation)
 
     async def notify(self) -> None:
         """Wake those who listen to this partition's log (channel `{schema}_events`)."""

@@ -170,9 +170,17 @@ SELECT currency, scale FROM ledger.currency_scales
 -- name: durability
 SELECT name, setting FROM pg_catalog.pg_settings
 WHERE name IN (
-    'fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names',
-    'server_version_num'
+    'fsync', 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names'
 )
+
+-- name: keep_synchronous_commit
+SELECT pg_catalog.set_config(
+    'synchronous_commit', pg_catalog.current_setting('synchronous_commit'), false
+)
+
+-- name: server
+-- No two servers have started in the same microsecond; a standby has a start of its own.
+SELECT pg_catalog.pg_postmaster_start_time()::text
 
 -- name: idle_rounds
 -- Open rounds without activity since a time.

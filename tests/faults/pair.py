@@ -47,7 +47,7 @@ class Pair:
 
     def cut_standby_off(self) -> None:
         """It gets nothing from the primary any more; commits wait."""
-        _set(self.standby, "primary_conninfo", "")
+        configure(self.standby, "primary_conninfo", "")
         receiver = "SELECT FROM pg_stat_wal_receiver"
         _wait_until(lambda: not query(self.standby.migrate_url, receiver))
 
@@ -106,10 +106,10 @@ def pair(directory: Path) -> Iterator[Pair]:
 
 def require_standby(server: EmbeddedPostgres, name: str) -> None:
     """Make commits wait for the standby of a name; "" for none."""
-    _set(server, "synchronous_standby_names", name)
+    configure(server, "synchronous_standby_names", name)
 
 
-def _set(server: EmbeddedPostgres, setting: str, value: str) -> None:
+def configure(server: EmbeddedPostgres, setting: str, value: str) -> None:
     """Change a setting of a running server, and return when it is in force."""
     with psycopg.connect(server.migrate_url, autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET {setting} = '{value}'".encode())

@@ -19,9 +19,9 @@ def watch_appends(process: Process, monkeypatch: pytest.MonkeyPatch) -> list[int
     store = process.ledger.stores[0]
     append, sizes = store.append, []
 
-    async def watched(batch, deadline_s):
+    async def watched(batch, *limits):
         sizes.append(len(batch.events))
-        return await append(batch, deadline_s)
+        return await append(batch, *limits)
 
     monkeypatch.setattr(store, "append", watched)
     return sizes
@@ -208,11 +208,11 @@ async def test_a_batch_that_conflicts_three_times_is_executed_one_by_one(
         store = one.ledger.stores[0]
         append, sizes = store.append, []
 
-        async def overtaken(batch, deadline_s):
+        async def overtaken(batch, *limits):
             sizes.append(len(batch.events))
             if len(sizes) <= 3:
                 await two.deposit("ann", 1, f"between-{len(sizes)}")
-            return await append(batch, deadline_s)
+            return await append(batch, *limits)
 
         monkeypatch.setattr(store, "append", overtaken)
         await asyncio.gather(*(one.accepted(bet(session, f"b-{place}")) for place in range(5)))

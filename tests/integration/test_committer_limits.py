@@ -116,10 +116,10 @@ async def test_an_append_that_the_store_rejects_costs_its_own_command_only(
         store = one.ledger.stores[0]
         append = store.append
 
-        async def picky(batch, deadline_s):
+        async def picky(batch, *limits):
             if any(row.key == "poison" for row in batch.transactions):
                 raise StoreRejected("a row breaks a rule")
-            return await append(batch, deadline_s)
+            return await append(batch, *limits)
 
         monkeypatch.setattr(store, "append", picky)
         outcomes = await asyncio.gather(

@@ -67,9 +67,9 @@ async def test_a_snapshot_is_due_once_in_so_many_events(
         save = store.save_snapshots
         saved: list[int] = []
 
-        async def noting(rows):
+        async def noting(rows, generation):
             saved.extend(row.version for row in rows)
-            await save(rows)
+            await save(rows, generation)
 
         monkeypatch.setattr(store, "save_snapshots", noting)
         session = await one.player(money=1_000_000)

@@ -19,6 +19,7 @@ class SlowStore:
     """An empty partition whose answers take their time."""
 
     def __init__(self, *, load_s: float = 0.0, append_s: float = 0.0) -> None:
+        self.generation = 0
         self.load_s = load_s
         self.append_s = append_s
         self.appended: list[AppendBatch] = []
@@ -28,7 +29,7 @@ class SlowStore:
         await asyncio.sleep(self.load_s)
         return {}
 
-    async def append(self, batch: AppendBatch, _deadline_s: float) -> None:
+    async def append(self, batch: AppendBatch, _deadline_s: float, _generation: int) -> None:
         """Nothing is ever in the way."""
         await asyncio.sleep(self.append_s)
         self.appended.append(batch)

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import psycopg
 
+from ledger.endpoints import Home
 from ledger.store import (
     AppendBatch,
     CommitUnknown,
@@ -103,11 +104,14 @@ class MemoryStore(Store):
     """
 
     def __init__(self, memory: Memory, generator: random.Random, faults: float) -> None:
+        self._home = Home()
         self._memory = memory
         self._random = generator
         self._faults = faults
 
-    async def append(self, batch: AppendBatch, deadline_s: float) -> Conflicts | None:
+    async def append(
+        self, batch: AppendBatch, deadline_s: float, generation: int | None = None
+    ) -> Conflicts | None:
         """As promised: committed whole, or not at all, or it is not known."""
         await self._give_way()
         trouble = self._random.choice(_TROUBLES) if self._random.random() < self._faults else None
@@ -166,7 +170,9 @@ class MemoryStore(Store):
         opened = self._memory.sessions
         return await self._answered([opened[token] for token in token_hashes if token in opened])
 
-    async def save_snapshots(self, rows: Sequence[SnapshotRow]) -> None:
+    async def save_snapshots(
+        self, rows: Sequence[SnapshotRow], generation: int | None = None
+    ) -> None:
         """Replace older snapshots; a newer one stays."""
         await self._reach()
         for row in rows:
