@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from ledger.connections import Connection, connect, hang_up
+from ledger.connections import Connection, connect, hung_up_after, server_of
 from ledger.sql import schema_name
 from projections.entries import Entry, read_entries
 from projections.sql import statement
@@ -38,6 +38,8 @@ class Feed:
         self.batch_max = batch_max
         self._url = url
         self._schema = schema_name(partition)
+        self.server: str | None = None
+        """Which server was read last."""
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
 
@@ -60,21 +62,20 @@ class Feed:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.close()
+        self.server = None
 
     async def _fetch(self, name: str, *parameters: object) -> list[Any]:
         async with self._turn:
             connection = await self._connected()
-            alarm = asyncio.get_running_loop().call_later(_READ_S, hang_up, connection)
-            try:
+            with hung_up_after(_READ_S, connection):
                 async with connection.cursor(binary=True) as cursor:
                     await cursor.execute(statement(name, self._schema), parameters)
                     return await cursor.fetchall()
-            finally:
-                alarm.cancel()
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = await connect(
                 self._url, f"feed {self._schema}", role=ROLE, settings=FEED_SETTINGS
             )
+            self.server = await server_of(self._connection)
         return self._connection

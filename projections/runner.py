@@ -106,6 +106,10 @@ class Runner:
     async def _catch_up(self) -> None:
         """To the head as it is at the start: under traffic there is always a little more."""
         head = await self._feed.head()
+        if self._elsewhere(self._writers):
+            log.warning("database_server_changed", schema=self._schema, outlook=_RETRY)
+            await self.close()
+            return
         await self._look(head)
         while behind := self._behind(head):
             moved = await asyncio.gather(
@@ -138,7 +142,7 @@ class Runner:
         try:
             while after < head and (not count or time.monotonic() < until):
                 entries = await self._feed.read(after, head)
-                if not entries:
+                if not entries or self._elsewhere(writers):
                     break
                 folded = []
                 for writer in writers:
@@ -153,6 +157,10 @@ class Runner:
             if writing is not None:
                 await writing
         return count
+
+    def _elsewhere(self, writers: Sequence[ViewWriter]) -> bool:
+        """Whether a view would be written on another server than the log is read from."""
+        return any(writer.server not in (None, self._feed.server) for writer in writers)
 
     def _behind(self, head: int) -> dict[int, list[ViewWriter]]:
         """The views that are not at the head, by position: a straggler does not hold up others."""

@@ -5,7 +5,6 @@ The lock belongs to the session that writes: who loses the connection loses the 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -13,7 +12,7 @@ import psycopg
 import structlog
 from psycopg.errors import DataError, IntegrityError
 
-from ledger.connections import Connection, connect, hang_up
+from ledger.connections import Connection, connect, hung_up_after, server_of
 from ledger.sql import schema_name
 from projections.ahead import ahead_of_log, was_ahead
 from projections.entries import Entry
@@ -25,6 +24,7 @@ from projections.writes import BrokenView, Change, apply, prepare
 log = structlog.get_logger(__name__)
 
 _WRITE_S: Final = 60.0
+_LOOK_S: Final = 5.0
 
 WRITER_SETTINGS: Final = {
     # A lost tail is read again from the log: position and rows are lost together.
@@ -61,6 +61,8 @@ class ViewWriter:
         self.position: int | None = None
         self.error: str | None = None
         self.stopped = False
+        self.server: str | None = None
+        """Which server is written to."""
         self._url = url
         self._schema = schema_name(partition)
         self._connection: Connection | None = None
@@ -82,6 +84,7 @@ class ViewWriter:
             self._connection = await connect(
                 self._url, purpose, role=ROLE, settings=WRITER_SETTINGS
             )
+            self.server = await server_of(self._connection)
             prepare(self._connection)
         if not await self._lock():
             return False
@@ -96,8 +99,9 @@ class ViewWriter:
         `psycopg.Error`.
         """
         name = self.view.name
-        cursor = await self._held().execute(statement("place", self._schema), (name,))
-        position, error, head = await cursor.fetchone() or (None, None, 0)
+        with hung_up_after(_LOOK_S, self._held()):
+            cursor = await self._held().execute(statement("place", self._schema), (name,))
+            position, error, head = await cursor.fetchone() or (None, None, 0)
         self.position = position
         reason = error if was_ahead(error) else ahead_of_log(name, position or 0, head)
         if reason is None:
@@ -133,7 +137,7 @@ class ViewWriter:
 
     async def lose(self, error: str | None = None) -> None:
         """Give up the connection, and the lock with it."""
-        self.position, self.stopped, self.error = None, False, error
+        self.position, self.stopped, self.error, self.server = None, False, error, None
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.close()
@@ -168,16 +172,13 @@ class ViewWriter:
     async def _write(self, entries: Sequence[Entry], changes: Sequence[Change]) -> None:
         connection = self._held()
         position = entries[-1].notification_id
-        alarm = asyncio.get_running_loop().call_later(_WRITE_S, hang_up, connection)
-        try:
+        with hung_up_after(_WRITE_S, connection):
             if not changes:
                 await self._advance(connection, position)  # a transaction of its own
             else:
                 async with connection.transaction(), connection.cursor() as cursor:
                     await self._advance(connection, position)
                     await apply(cursor, changes, self._schema, LIVE)
-        finally:
-            alarm.cancel()
         self.position, self.error = position, None
 
     async def _advance(self, connection: Connection, position: int) -> None:
@@ -188,8 +189,9 @@ class ViewWriter:
 
     async def _lock(self) -> bool:
         name = f"{self._schema}.{self.view.name}"
-        cursor = await self._held().execute(statement("try_lock", self._schema), (name,))
-        return bool((await cursor.fetchone() or (False,))[0])
+        with hung_up_after(_LOOK_S, self._held()):
+            cursor = await self._held().execute(statement("try_lock", self._schema), (name,))
+            return bool((await cursor.fetchone() or (False,))[0])
 
     def _held(self) -> Connection:
         if self._connection is None:
