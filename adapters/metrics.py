@@ -7,6 +7,7 @@ must be set before this module is imported.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import (
@@ -35,6 +36,7 @@ class Metrics:
     """
 
     def __init__(self) -> None:
+        _keep_directory()
         self._registry = CollectorRegistry()
         self._calls = self._counter(
             "calls",
@@ -128,6 +130,7 @@ class Metrics:
         """What `/metrics` answers, of all workers; reads files there, so not for the event loop."""
         if not _shared():
             return generate_latest(self._registry)
+        _keep_directory()
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
         return generate_latest(registry)
@@ -164,6 +167,15 @@ def worker_died(process_id: int) -> None:
     """Take a dead worker's gauges out of the sums; its counts stay."""
     if _shared():
         mark_process_dead(process_id)
+
+
+def _keep_directory() -> None:
+    """Make the shared directory again where somebody cleaned up: what was counted is gone then.
+
+    No worker could begin without it, and none would be replaced.
+    """
+    if _shared():
+        Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).mkdir(parents=True, exist_ok=True)
 
 
 def _shared() -> bool:

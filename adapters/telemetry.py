@@ -13,7 +13,7 @@ import select
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
 from traceback import format_exception
 from typing import Any, Final
@@ -64,6 +64,7 @@ class LineWriter:
         self._lines_waiting_max = lines_waiting_max
         self._lines: deque[bytes] = deque()
         self._lost = 0
+        self._torn = False
         self._urgent = threading.Event()
         self.closed = False
         self._writing = threading.Lock()
@@ -89,8 +90,8 @@ class LineWriter:
             if self._lost:
                 lost, self._lost = self._lost, 0
                 lines.append(render("error", {"event": "log_lines_lost", "lines": lost}))
-            if lines and not _write_all(self._descriptor, b"".join(lines)):
-                self._lost += len(lines)
+            if lines:
+                self._write_lines(lines)
 
     def close(self) -> None:
         """Stop the thread and write the rest."""
@@ -99,6 +100,15 @@ class LineWriter:
         self._thread.join(timeout=_CLOSE_TIMEOUT_S)
         if not self._thread.is_alive():  # else it waits for a reader, who would not read the rest
             self.flush()
+
+    def _write_lines(self, lines: Sequence[bytes]) -> None:
+        """A line that was written in part (its disk was full) must not be glued to the next."""
+        data = (b"\n" if self._torn else b"") + b"".join(lines)
+        written = data[: _write_all(self._descriptor, data)]
+        if written:
+            self._torn = not written.endswith(b"\n")
+        if len(written) < len(data):
+            self._lost += len(lines)
 
     def _run(self) -> None:
         while not self.closed:
@@ -233,15 +243,15 @@ def _exception(exc_info: object) -> BaseException | None:
     return sys.exc_info()[1] if exc_info else None
 
 
-def _write_all(descriptor: int, data: bytes) -> bool:
-    """Write it all; False when the reader is gone or does not read."""
-    view = memoryview(data)
-    while view:
+def _write_all(descriptor: int, data: bytes) -> int:
+    """Write it all; how many bytes were, fewer when the reader is gone or does not read."""
+    written = 0
+    while written < len(data):
         try:
-            view = view[os.write(descriptor, view) :]
+            written += os.write(descriptor, memoryview(data)[written:])
         except BlockingIOError:
             if not select.select([], [descriptor], [], _WRITABLE_TIMEOUT_S)[1]:
-                return False
+                break
         except OSError:
-            return False
-    return True
+            break
+    return written

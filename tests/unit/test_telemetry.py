@@ -1,5 +1,6 @@
 """Logs that cost little and leak nothing; metrics under documented names."""
 
+import errno
 import json
 import logging
 import os
@@ -233,6 +234,31 @@ def test_a_log_that_nobody_reads_keeps_no_process_from_its_end(pipe, monkeypatch
     assert not closing.is_alive()
 
 
+def test_a_line_that_was_written_in_part_is_not_glued_to_the_next(tmp_path, monkeypatch):
+    """A full disk takes what still fits; the lines after it must be readable again."""
+    room = [8, 0]
+    write = os.write
+
+    def full(descriptor, data):
+        if not room:
+            return write(descriptor, data)
+        if fits := room.pop(0):
+            return write(descriptor, bytes(data[:fits]))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    file = tmp_path / "log"
+    with file.open("wb") as log:
+        writer = LineWriter(log.fileno(), flush_interval_s=60)
+        for line in (b"first\nsecond\n", b"third\n"):
+            writer.write(line)
+            writer.flush()
+        writer.close()
+    first, half, third, lost = file.read_bytes().splitlines()
+    assert (first, half, third) == (b"first", b"se", b"third")
+    assert json.loads(lost)["event"] == "log_lines_lost"
+
+
 def test_a_log_whose_reader_is_gone_is_survived(pipe):
     """The service outlives its log collector."""
     reading, writing = pipe
@@ -284,8 +310,11 @@ if sys.argv[1:]:
 
 
 def test_several_workers_are_counted_together(tmp_path):
-    """Whichever worker answers `/metrics`, it answers for all of them."""
-    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    """Whichever worker answers `/metrics`, it answers for all of them.
+
+    The directory is not there: somebody cleaned up, and no worker could be replaced.
+    """
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "gone")}
     shown = ""
     for arguments in ([], [], ["show"]):
         shown = subprocess.run(
