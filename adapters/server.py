@@ -29,6 +29,7 @@ from adapters.command_line import CommandError, complain
 from adapters.database import Addresses, database_in_use, one_line_errors
 from adapters.demo import demonstrate
 from adapters.metrics import Metrics, worker_died
+from adapters.open_files import allow_connections
 from adapters.operator.problems import problem
 from adapters.projecting import project_as_child
 from adapters.settings import Settings
@@ -60,6 +61,7 @@ def serve(settings: Settings) -> None:
     """Run until SIGTERM or Ctrl-C. Raises `CommandError` where the service cannot start."""
     _check_port(settings)
     _warn_of_nobody(settings)
+    allow_connections(settings.limits.connections_max)  # here, once: the workers inherit it
     with one_line_errors(), database_in_use(settings) as addresses:
         asyncio.run(_prepare(addresses, settings))
         run = _work if settings.server.workers == 1 else _supervise

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,14 @@ class Service:
     """One `wallet-ledger serve` and what it wrote; may be killed and started again."""
 
     def __init__(
-        self, directory: Path, *, environment: Mapping[str, str] | None = None, **sections: Any
+        self,
+        directory: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        through: Sequence[str] = (),
+        **sections: Any,
     ) -> None:
+        """``through``: a command that runs the one behind it."""
         directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         server = {"port": self.port, **sections.pop("server", {})}
@@ -81,6 +87,7 @@ class Service:
         self.log_file = directory / "service.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._environment = dict(environment or {})
+        self._through = through
 
     @property
     def base_url(self) -> str:
@@ -107,7 +114,7 @@ class Service:
         """Start it without waiting."""
         with self.log_file.open("ab") as output:
             self.process = subprocess.Popen(
-                [COMMAND, "serve", "--config", str(self.file)],
+                [*self._through, COMMAND, "serve", "--config", str(self.file)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -223,11 +230,15 @@ PATIENT = {"command_age_max_s": 30.0, "answer_timeout_s": 40.0}
 
 @contextmanager
 def running(
-    directory: Path, *, environment: Mapping[str, str] | None = None, **sections: Any
+    directory: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    through: Sequence[str] = (),
+    **sections: Any,
 ) -> Iterator[Service]:
     """A service that is ready and patient, until the block ends."""
     sections["limits"] = PATIENT | sections.get("limits", {})
-    service = Service(directory, environment=environment, **sections)
+    service = Service(directory, environment=environment, through=through, **sections)
     try:
         service.start()
         yield service
