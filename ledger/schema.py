@@ -31,8 +31,8 @@ async def initialise(url: str, partitions: int, *, target: int | None = None) ->
     """Create the schema or bring it up to date; several processes may do so at once.
 
     The login must be a superuser, or have CREATEROLE and CREATE on the database. ``target``: stop
-    at that migration. Raises `SchemaError`, also for a server that may lose what it commits, and
-    `psycopg.Error` where the server fails.
+    at that migration. Raises `SchemaError`, also for a server that may lose or change what it is
+    given, and `psycopg.Error` where the server fails.
     """
     last = migrations()[-1].number if target is None else target
     async with await _connect(url) as connection:
@@ -54,7 +54,7 @@ async def initialise(url: str, partitions: int, *, target: int | None = None) ->
 
 
 async def check(url: str, partitions: int, roles: Collection[str] = (ROLE,)) -> None:
-    """Raises `SchemaError` unless the schema is up to date and the server keeps what it commits.
+    """Raises `SchemaError` unless the schema is up to date and the server keeps what it is given.
 
     And unless the login may work in these roles.
     """
@@ -106,7 +106,11 @@ async def check_scales(url: str, scales: Mapping[str, int]) -> None:
 
 async def _connect(url: str) -> _Connection:
     return await psycopg.AsyncConnection.connect(
-        url, autocommit=True, connect_timeout=_CONNECT_S, application_name="wallet-ledger schema"
+        url,
+        autocommit=True,
+        connect_timeout=_CONNECT_S,
+        application_name="wallet-ledger schema",
+        client_encoding="utf8",  # whatever the environment or the database would have it be
     )
 
 
@@ -161,6 +165,12 @@ async def _check_partitions(connection: _Connection, partitions: int) -> None:
 async def _check_server(connection: _Connection) -> None:
     if connection.info.server_version < _OLDEST_VERSION:
         raise SchemaError("the database server is older than PostgreSQL 15")
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise SchemaError(
+            f"the database's encoding is {encoding}: ids could come back as others; create the"
+            " database with ENCODING 'UTF8'"
+        )
     try:
         await check_durability(connection)
     except Undurable as error:

@@ -56,12 +56,12 @@ class Databases:
     def __init__(self, server: EmbeddedPostgres) -> None:
         self.server = server
 
-    def create(self, template: str | None = None) -> str:
-        """The name of a new database."""
+    def create(self, template: str | None = None, options: str = "") -> str:
+        """The name of a new database; ``options`` are further ones of CREATE DATABASE."""
         worker = os.environ.get("PYTEST_XDIST_WORKER", "gw")
         name = f"test_{worker}_{next(_numbers)}"
         source = template or "template1"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY FILE_COPY")
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY FILE_COPY {options}")
         return name
 
     def drop(self, name: str) -> None:
@@ -82,13 +82,20 @@ class Databases:
         return name
 
     @contextmanager
-    def fresh(self, template: str | None = None) -> Iterator[str]:
+    def fresh(self, template: str | None = None, options: str = "") -> Iterator[str]:
         """A database for the length of a block; its name."""
-        name = self.create(template)
+        name = self.create(template, options)
         try:
             yield name
         finally:
             self.drop(name)
+
+    @contextmanager
+    def encoded(self, encoding: str) -> Iterator[str]:
+        """An empty database of another encoding for the length of a block, as a superuser."""
+        options = f"ENCODING '{encoding}' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'"
+        with self.fresh("template0", options) as name:
+            yield self.server.url(name, SUPERUSER)
 
     def _execute(self, query: str) -> None:
         with psycopg.connect(self.server.migrate_url, autocommit=True) as connection:

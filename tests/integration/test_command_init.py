@@ -1,9 +1,12 @@
 """`wallet-ledger init` on a real PostgreSQL: what it creates, refuses and says."""
 
+import subprocess
+
 import psycopg
 import pytest
 
 from adapters import cli
+from tests.acceptance.service import COMMAND, START_S
 
 
 @pytest.fixture
@@ -46,6 +49,31 @@ def test_init_refuses_a_database_that_may_lose_what_it_commits(
         "wallet-ledger: database: the database server runs with synchronous_commit = off:"
         " it could lose money\n"
     )
+
+
+@pytest.mark.parametrize("command", ["init", "serve", "audit views --quick"])
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_does_not_keep_unicode_is_said_in_one_line(
+    tmp_path, databases, command, encoding
+):
+    """It is made by whoever trusts the server's default; a traceback does not tell them that."""
+    file = tmp_path / "wallet-ledger.toml"
+    with databases.encoded(encoding) as url:
+        file.write_text(f'[server]\nport = 0\n[database]\nurl = "{url}"\n')
+        file.chmod(0o600)
+        done = subprocess.run(
+            [COMMAND, *command.split(), "--config", str(file)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+        )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == (
+        f"wallet-ledger: database: the database's encoding is {encoding}: ids could come back as"
+        " others; create the database with ENCODING 'UTF8'"
+    )
+    assert "Traceback" not in done.stderr
 
 
 def test_a_database_that_is_not_there_is_said_in_one_line_without_its_password(tmp_path, capsys):

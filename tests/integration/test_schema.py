@@ -127,6 +127,35 @@ async def test_a_login_without_the_rights_is_told_so_in_one_line(
         await initialise(postgres.url(name), 1)
 
 
+# -- how texts are kept and spoken --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_does_not_keep_unicode_is_refused(
+    databases: Databases, encoding: str
+):
+    """An id that comes back as another is a player that nobody finds, with the money."""
+    with databases.encoded(encoding) as url:
+        for refuse in (initialise, check):
+            with pytest.raises(SchemaError, match=rf"{encoding}.* with ENCODING 'UTF8'$"):
+                await refuse(url, 1)
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT to_regnamespace('ledger')").fetchone() == (None,)
+
+
+async def test_neither_the_environment_nor_the_database_decides_how_texts_are_sent(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A variable that somebody set for another program ended the start with a traceback."""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET client_encoding = SQL_ASCII".encode())
+    await initialise(empty_database_url, 1)
+    monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
+    await initialise(empty_database_url, 1)
+    await check(empty_database_url, 1)
+
+
 # -- servers with other settings, logins with fewer rights --------------------------------------
 
 
