@@ -33,7 +33,8 @@ log = structlog.get_logger(__name__)
 
 _PAUSE_S: Final = 0.02
 _PAUSE_MAX_S: Final = 0.3
-_READ_S: Final = 5.0
+READ_S: Final = 5.0
+"""How long a read may take that nobody is in a hurry for."""
 _REFUSALS: Final = frozenset({"21", "22", "23", "54"})
 """Classes of SQLSTATE that speak of what the server was given, not of the server."""
 
@@ -217,7 +218,7 @@ class Reader:
         statement: bytes,
         parameters: Sequence[Any] = (),
         *,
-        within_s: float = _READ_S,
+        within_s: float = READ_S,
         generation: int | None = None,
     ) -> list[Any]:
         """All rows of a statement that may be repeated. ``generation``: as for `Appender.append`.

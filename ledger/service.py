@@ -74,6 +74,7 @@ class Ledger:
             for store in self._stores
         ]
         self._workers = Workers(place, self._committers, limits.answer_s)
+        self._answer_s = limits.answer_s
         self._sessions: OrderedDict[str, SessionRow] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -144,14 +145,19 @@ class Ledger:
         return refused[0] if refused else outcomes[0]
 
     async def session(self, token: str) -> SessionRow | None:
-        """Whose session a token is, live or not; None for an unknown token."""
+        """Whose session a token is, live or not; None for an unknown token.
+
+        Takes no longer than an answer may: a provider's call waits for it.
+        """
         hashed = token_hash(token)
         held = self._sessions.get(hashed)
         if held is not None:
             self._sessions.move_to_end(hashed)
             return held
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._answer_s
         for store in self._candidates(token):
-            row = await store.session(bytes.fromhex(hashed))
+            row = await store.session(bytes.fromhex(hashed), deadline - now())
             if row is not None:
                 self._sessions[hashed] = row
                 if len(self._sessions) > _SESSIONS_MAX:
@@ -184,10 +190,13 @@ class Ledger:
     ) -> list[tuple[TransactionRow, Event, str]]:
         """Everything booked under any of the keys, over all partitions.
 
-        Entry, event, hash (hex).
+        Entry, event, hash (hex). Takes no longer than an answer may: a provider's call waits for
+        it.
         """
         wanted = [(integration, key) for key in keys]
-        found = await asyncio.gather(*(store.transactions(wanted) for store in self._stores))
+        found = await asyncio.gather(
+            *(store.transactions(wanted, self._answer_s) for store in self._stores)
+        )
         result = []
         for rows in found:
             for entry, row in rows.values():

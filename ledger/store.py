@@ -18,6 +18,7 @@ from msgspec.structs import astuple
 
 from ledger import arrays
 from ledger.endpoints import (
+    READ_S,
     Appender,
     CommitUnknown,
     Home,
@@ -193,9 +194,11 @@ class Store:
             for stream in snapshots.keys() | events.keys()
         }
 
-    async def transactions(self, keys: Iterable[Key]) -> dict[Key, tuple[TransactionRow, EventRow]]:
+    async def transactions(
+        self, keys: Iterable[Key], within_s: float = READ_S
+    ) -> dict[Key, tuple[TransactionRow, EventRow]]:
         """The transactions that used these keys, each with its event."""
-        rows = await self._fetch("transactions", *_columns(keys, 2))
+        rows = await self._fetch("transactions", *_columns(keys, 2), within_s=within_s)
         found = map(_transaction, rows)
         return {(entry[0].integration, entry[0].key): entry for entry in found}
 
@@ -216,10 +219,10 @@ class Store:
             found.setdefault(name, []).append(entry)
         return found
 
-    async def session(self, token_hash: bytes) -> SessionRow | None:
+    async def session(self, token_hash: bytes, within_s: float = READ_S) -> SessionRow | None:
         """The session of a token."""
-        rows = await self.sessions([token_hash])
-        return rows[0] if rows else None
+        rows = await self._fetch("sessions", [token_hash], within_s=within_s)
+        return SessionRow(*rows[0]) if rows else None
 
     async def sessions(self, token_hashes: Iterable[bytes]) -> list[SessionRow]:
         """The sessions of tokens, in no order; unknown ones are left out."""
@@ -257,8 +260,9 @@ class Store:
         """Raises `StoreUnavailable` unless the database answers in time."""
         await self._reader.fetch(statement("ping", self.schema), within_s=within_s)
 
-    async def _fetch(self, name: str, *parameters: object) -> list[Any]:
-        return await self._reader.fetch(statement(name, self.schema), parameters)
+    async def _fetch(self, name: str, *parameters: object, within_s: float = READ_S) -> list[Any]:
+        named = statement(name, self.schema)
+        return await self._reader.fetch(named, parameters, within_s=within_s)
 
     async def _everything(self, batch: AppendBatch) -> Conflicts:
         keys = {*batch.keys, *((row.integration, row.key) for row in batch.transactions)}

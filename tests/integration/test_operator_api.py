@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,8 +22,11 @@ from adapters.settings import BetBrothers, Database, Gpas, Limits, Settings
 from adapters.telemetry import LineWriter
 from ledger.chain import GENESIS, link
 from ledger.codec import player_stream
+from ledger.embedded import SUPERUSER
+from ledger.endpoints import READ_S
 from ledger.service import token_hash
 from ledger.store import Store
+from tests.integration.test_outage import frozen
 from tests.unit.operator_fakes import SETTINGS, Desk
 
 SECRET = Secret("shared")
@@ -262,6 +266,20 @@ async def test_the_description_of_the_api_is_served_by_the_whole_service(url):
         missing = await service.get("/nothing", role=None)
     assert answer.json["openapi"] == "3.1.0"
     assert (missing.status, missing.code) == (404, "not_found")
+
+
+async def test_a_providers_lookup_in_a_frozen_database_is_unavailable_in_time(postgres, databases):
+    """GPAS gives up after its own time-out, whatever the call waits for before it is decided."""
+    limits = Limits(command_age_max_s=0.5, answer_timeout_s=1.0)
+    balance = ("GET", "/wallets/balance", "walletSessionId=00unknown")
+    with databases.fresh(await asyncio.to_thread(databases.template, 2)) as name:
+        async with serving(postgres.url(name), replace(WHOLE, limits=limits)) as service:
+            assert (await service.gpas(*balance))[0] == 400
+            with frozen(postgres.url(name, SUPERUSER)):
+                started = time.monotonic()
+                status, _ = await service.gpas(*balance)
+                assert status == 500
+                assert time.monotonic() - started < READ_S - 1
 
 
 @pytest.mark.slow

@@ -13,12 +13,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from ledger import outage, repeated
+from ledger.endpoints import READ_S
 from ledger.outage import Outage
 from ledger.refusals import Refusal
 from ledger.store import StoreUnavailable
 from tests.faults.ledgers import Process, bet, opened, query
 
 APPEND = "EXECUTE ON ROUTINE ledger_p00.append"
+ANSWER_S = 0.7
 READING = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
     " AND application_name = 'wallet-ledger read ledger_p00'"
@@ -83,6 +85,23 @@ async def test_a_check_of_a_server_that_is_frozen_fails_in_time_and_holds_up_no_
                 await one.ledger.check()
             await one.ledger.check()  # on a connection made anew
             assert time.monotonic() - started < 4
+
+
+async def test_a_lookup_of_a_server_that_is_frozen_ends_when_a_call_must_be_answered(
+    database_url: str, admin_url: str
+) -> None:
+    """A provider that had no answer in time may take it for whatever it likes."""
+    async with opened(database_url, answer_s=ANSWER_S) as one:
+        for look_up in (
+            lambda: one.ledger.session("00unknown"),
+            lambda: one.ledger.transactions("test", ["k"]),
+        ):
+            assert not await look_up()
+            with frozen(admin_url):
+                started = time.monotonic()
+                with pytest.raises(StoreUnavailable):
+                    await look_up()
+                assert ANSWER_S / 2 <= time.monotonic() - started < READ_S - 1
 
 
 @contextmanager

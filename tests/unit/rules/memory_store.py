@@ -142,7 +142,9 @@ class MemoryStore(Store):
                 found[stream] = LoadedStream(snapshot, events[after:])
         return await self._answered(found)
 
-    async def transactions(self, keys: Iterable[Key]) -> dict[Key, tuple[TransactionRow, EventRow]]:
+    async def transactions(
+        self, keys: Iterable[Key], within_s: float = 0.0
+    ) -> dict[Key, tuple[TransactionRow, EventRow]]:
         """The transactions that used these keys."""
         await self._reach()
         used = self._memory.used
