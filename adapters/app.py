@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from adapters import operator
+from adapters.clock import watch_clock
 from adapters.journal import Journal
 from adapters.metrics import CONTENT_TYPE, Metrics
 from adapters.operator.problems import problem
@@ -130,11 +131,15 @@ def _limits(settings: Settings) -> CommitterLimits:
 async def _running(app: web.Application) -> AsyncIterator[None]:
     """All works while the application does; the views stop first, the journal last."""
     journal = asyncio.create_task(app[JOURNAL].run(), name="journal")
-    projecting = asyncio.create_task(app[PROJECTING].run(), name="projecting")
+    watching = (
+        asyncio.create_task(app[PROJECTING].run(), name="projecting"),
+        asyncio.create_task(watch_clock(), name="clock"),
+    )
     async with app[LEDGER]:
         yield
-        projecting.cancel()
-        await asyncio.gather(projecting, return_exceptions=True)
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
     app[JOURNAL].stop()
     await journal
 
