@@ -372,7 +372,7 @@ class Committer:
             oldest = time.monotonic() - self.limits.answer_s
             # All of the queue: what another worker's end gave back is older than what is before it.
             waiting = (*self._working, *self._queue)
-            late = [pending for pending in waiting if pending.taken_at < oldest]
+            late = [each for each in waiting if each.taken_at < oldest and not each.answer.done()]
             if late:
                 self._outage.failed()
                 self._queue = deque(each for each in self._queue if each.taken_at >= oldest)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import psycopg
+from psycopg.abc import ConnDict
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import Diagnostic
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
@@ -26,7 +27,10 @@ Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 ROLE: Final = "ledger_app"
 """The role of the service; the login must be a member."""
 
-_CONNECT_S: Final = 3
+CONNECT_S: Final = 3
+"""How long each step towards a connection may take."""
+_ONE_OF_SEVERAL_S: Final = 2
+"""psycopg's least."""
 _SILENCE: Final = {
     # A link that was cut without a word is given up, unless the URL says otherwise.
     "keepalives_idle": 5,
@@ -49,18 +53,13 @@ class ConnectionLost(Exception):
 
 
 async def connect(
-    url: str,
-    purpose: str,
-    *,
-    role: str = ROLE,
-    settings: Mapping[str, str] | None = None,
-    within_s: float = _CONNECT_S,
+    url: str, purpose: str, *, role: str = ROLE, settings: Mapping[str, str] | None = None
 ) -> Connection:
     """A connection in autocommit and in ``role``; ``purpose`` is what an operator sees it as.
 
     A URL of several hosts works, `target_session_attrs` decides among them. Text goes as UTF-8
-    whatever else was set. ``settings`` are server parameters for this connection; to set them all
-    takes ``within_s`` at most. Raises `psycopg.Error`.
+    whatever else was set. ``settings`` are server parameters for this connection. Each host, and
+    the settings, are given up after a while. Raises `psycopg.Error`.
     """
     given = conninfo_to_dict(url)
     silence = {name: value for name, value in _SILENCE.items() if name not in given}
@@ -68,18 +67,23 @@ async def connect(
         make_conninfo(url, **silence),
         autocommit=True,
         prepare_threshold=0,
-        connect_timeout=int(given.get("connect_timeout") or _CONNECT_S),
+        connect_timeout=int(given.get("connect_timeout") or _host_s(given)),
         application_name=f"wallet-ledger {purpose}",
         client_encoding="utf8",
     )
     try:
-        with hung_up_after(within_s, connection):
+        with hung_up_after(CONNECT_S, connection):
             for name, value in {**_SETTINGS, **(settings or {}), "role": role}.items():
                 await connection.execute(_SET, (name, value), prepare=False)
     except BaseException:
         await connection.close()
         raise
     return connection
+
+
+def _host_s(given: ConnDict) -> int:
+    """How long one host may take, in seconds: of several the dead ones are passed in turn."""
+    return _ONE_OF_SEVERAL_S if "," in str(given.get("host", "")) else CONNECT_S
 
 
 @contextmanager
@@ -108,7 +112,7 @@ def hang_up(connection: Connection) -> None:
 
 async def server_of(connection: Connection) -> str:
     """What tells the server from every other one behind the URL. Raises `psycopg.Error`."""
-    with hung_up_after(_CONNECT_S, connection):
+    with hung_up_after(CONNECT_S, connection):
         cursor = await connection.execute(_SERVER, prepare=False)
         row = await cursor.fetchone()
     assert row is not None

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import psycopg
 import structlog
 
 from ledger.connections import (
+    CONNECT_S,
     Connection,
     ConnectionLost,
     PreparedStatement,
@@ -30,6 +31,8 @@ from ledger.connections import (
 from ledger.durability import Undurable, keep_durability
 
 log = structlog.get_logger(__name__)
+
+_Made = TypeVar("_Made")
 
 _PAUSE_S: Final = 0.02
 _PAUSE_MAX_S: Final = 0.3
@@ -82,6 +85,51 @@ class Home:
         self.server = server
 
 
+class Connecting(Generic[_Made]):
+    """Makes a connection, however long that takes: one waiter at a time, who may give up.
+
+    The next one goes on waiting for the same. Who began anew each time would never get past a dead
+    host that stands first in the URL, if each can wait for less than that host takes.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[_Made]]) -> None:
+        self._connect = connect
+        self._cause = "no answer"
+        self._task: asyncio.Task[_Made] | None = None
+
+    async def wait(self, deadline: float) -> _Made:
+        """The connection. Raises `StoreUnavailable`, at the deadline (loop time) at the latest."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._make())
+        await asyncio.wait((self._task,), timeout=deadline - asyncio.get_running_loop().time())
+        if not self._task.done():
+            raise StoreUnavailable(f"the database cannot be reached: {self._cause}")
+        task, self._task = self._task, None
+        return task.result()
+
+    async def stop(self) -> _Made | None:
+        """Try no more; the connection that was made meanwhile, for its caller to close."""
+        task, self._task = self._task, None
+        if task is None:
+            return None
+        task.cancel()
+        await asyncio.wait((task,))
+        return None if task.cancelled() or task.exception() else task.result()
+
+    async def _make(self) -> _Made:
+        """Try until it works. Raises `StoreUnavailable` where it does and must not be used."""
+        pause = _PAUSE_S
+        while True:
+            try:
+                return await self._connect()
+            except Undurable as error:
+                raise StoreUnavailable(str(error)) from error
+            except (psycopg.Error, ConnectionLost, OSError) as error:
+                self._cause = _one_line(error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _PAUSE_MAX_S)
+
+
 class Appender:
     """Runs the append statement, one at a time.
 
@@ -103,6 +151,7 @@ class Appender:
         self._server: str | None = None
         self._reconnected = reconnected
         self._prepared: PreparedStatement | None = None
+        self._connecting = Connecting(self._connect)
         self._turn = asyncio.Lock()
 
     async def append(
@@ -129,9 +178,11 @@ class Appender:
 
     async def close(self) -> None:
         """Close the connection; an append under way becomes `CommitUnknown`."""
-        if self._prepared is not None:
-            self._prepared.close()
-            self._prepared = None
+        coming = await self._connecting.stop()
+        for prepared in (self._prepared, coming):
+            if prepared is not None:
+                prepared.close()
+        self._prepared = None
 
     async def _execute(
         self, prepared: PreparedStatement, parameters: Sequence[bytes | None], deadline: float
@@ -166,26 +217,27 @@ class Appender:
         if known is not None and self._server != self._home.server:
             known.close()
         if known is None or known.closed:
-            self._prepared = await _connected(self._connect, deadline)
+            self._prepared = await self._connecting.wait(deadline)
             if known is not None:
                 self._home.generation += 1
                 self._reconnected()
         assert self._prepared is not None
         return self._prepared
 
-    async def _connect(self, within_s: float) -> PreparedStatement:
+    async def _connect(self) -> PreparedStatement:
         # A server process whose client has given up must not wait for the log's lock for ever.
         watched = {"client_connection_check_interval": "500ms"}
-        connection = await connect(self._url, self._purpose, settings=watched, within_s=within_s)
+        connection = await connect(self._url, self._purpose, settings=watched)
         try:
-            with hung_up_after(within_s, connection):
+            with hung_up_after(CONNECT_S, connection):
                 await keep_durability(connection)
             server = await server_of(connection)
             prepared = PreparedStatement(connection)
         except BaseException:
             await connection.close()
             raise
-        await prepared.prepare(self._statement)
+        async with asyncio.timeout(CONNECT_S):
+            await prepared.prepare(self._statement)
         self._server = server
         self._home.reached(server)
         return prepared
@@ -211,6 +263,7 @@ class Reader:
         self._server: str | None = None
         self._reconnected = reconnected
         self._connection: Connection | None = None
+        self._connecting = Connecting(self._connect)
         self._turn = asyncio.Lock()
 
     async def fetch(
@@ -250,9 +303,11 @@ class Reader:
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await connection.close()
+        coming = await self._connecting.stop()
+        for connection in (self._connection, coming):
+            if connection is not None:
+                await connection.close()
+        self._connection = None
 
     async def _try(
         self,
@@ -265,7 +320,7 @@ class Reader:
         if known is not None and self._server != self._home.server:
             await known.close()
         if known is None or known.closed:
-            self._connection = await _connected(self._connect, deadline)
+            self._connection = await self._connecting.wait(deadline)
             if known is not None:
                 self._reconnected()
         if generation not in (None, self._home.generation):
@@ -281,10 +336,9 @@ class Reader:
             await connection.close()
             raise
 
-    async def _connect(self, within_s: float) -> Connection:
-        connection = await connect(
-            self._url, self._purpose, settings={"synchronous_commit": "off"}, within_s=within_s
-        )
+    async def _connect(self) -> Connection:
+        settings = {"synchronous_commit": "off"}
+        connection = await connect(self._url, self._purpose, settings=settings)
         try:
             self._server = await server_of(connection)
         except BaseException:
@@ -294,28 +348,5 @@ class Reader:
         return connection
 
 
-async def _connected(connect: Callable[[float], Awaitable[Any]], deadline: float) -> Any:
-    """Try to connect until the deadline. Raises `StoreUnavailable`.
-
-    ``connect`` takes the seconds that it has. It hangs up by itself just before they are over: to
-    be cancelled would cost it a request to the server, and a wait for that.
-    """
-    pause, cause = _PAUSE_S, "no answer"
-    now = asyncio.get_running_loop().time
-    try:
-        async with asyncio.timeout_at(deadline):
-            while True:
-                try:
-                    return await connect(max(deadline - now() - _PAUSE_S, _PAUSE_S))
-                except Undurable as error:
-                    raise StoreUnavailable(str(error)) from error
-                except (psycopg.Error, ConnectionLost, OSError) as error:
-                    cause = _one_line(error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _PAUSE_MAX_S)
-    except TimeoutError:
-        raise StoreUnavailable(f"the database cannot be reached: {cause}") from None
-
-
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()) or type(error).__name__

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from ledger.commands import RegisterPlayer
 from ledger.connections import connect
 from ledger.durability import Undurable, keep_durability
 from ledger.refusals import Refusal, Refused
@@ -32,6 +35,20 @@ def change(admin_url: str, statement: str) -> None:
     """Run a statement that answers nothing."""
     with psycopg.connect(admin_url, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+@pytest.fixture
+def dead_host() -> Iterator[str]:
+    """Host and port of a machine that answers nothing, not even that it is not there."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):  # its queue is full, and nobody takes from it
+            caller = stack.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(listening.getsockname())
+        yield "{}:{}".format(*listening.getsockname())
 
 
 def end_connections(admin_url: str, purpose: str) -> None:
@@ -89,6 +106,23 @@ async def test_reads_follow_the_appends_to_another_server(servers: Pair) -> None
         assert names[-1] == "bet_placed.v1"
         end_connections(servers.primary.migrate_url, "append")
         assert cents(await process.accepted(bet(session, "b2", 100))) == 800
+
+
+async def test_a_dead_host_that_stands_first_does_not_keep_the_living_one_away(
+    database_url: str, dead_host: str
+) -> None:
+    """A machine that is off answers nothing, and to find out takes longer than a call may wait."""
+    given: dict[str, Any] = conninfo_to_dict(database_url)
+    host, _, port = dead_host.partition(":")
+    given |= {"host": f"{host},{given['host']}", "port": f"{port},{given.get('port', 5432)}"}
+    async with opened(make_conninfo(**given), answer_s=1.0) as process:
+        async with asyncio.timeout(PATIENCE_S):
+            while isinstance(
+                await process.ledger.execute(RegisterPlayer(player_id="ann", currency="EUR")),
+                Refused,
+            ):
+                pass
+        assert await process.session()
 
 
 async def test_a_server_that_no_longer_keeps_what_it_commits_gets_nothing(
