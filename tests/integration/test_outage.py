@@ -21,10 +21,6 @@ from tests.faults.ledgers import Process, bet, opened, query
 
 APPEND = "EXECUTE ON ROUTINE ledger_p00.append"
 ANSWER_S = 0.7
-READING = (
-    "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-    " AND application_name = 'wallet-ledger read ledger_p00'"
-)
 
 
 def execute(url: str, statement: str) -> None:
@@ -105,9 +101,13 @@ async def test_a_lookup_of_a_server_that_is_frozen_ends_when_a_call_must_be_answ
 
 
 @contextmanager
-def frozen(admin_url: str) -> Iterator[None]:
-    """The server's process that reads for the ledger does nothing until the block ends."""
-    ((process_id,),) = query(admin_url, READING)
+def frozen(admin_url: str, purpose: str = "read ledger_p00") -> Iterator[None]:
+    """The server's process for a connection of ours does nothing until the block ends."""
+    ((process_id,),) = query(
+        admin_url,
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        f" AND application_name = 'wallet-ledger {purpose}'",
+    )
     os.kill(process_id, signal.SIGSTOP)
     try:
         yield

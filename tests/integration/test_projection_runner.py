@@ -29,6 +29,7 @@ from projections.status import StatusReader, ViewStatus
 from projections.writer import ViewWriter
 from projections.writes import apply
 from tests.integration.projection_history import History, contents, positions
+from tests.integration.test_outage import frozen
 
 QUICK = RunnerLimits(batch_max=50, pause_s=0.0, poll_s=0.05)
 LONG = RunnerLimits(pause_s=0.0, poll_s=60.0)
@@ -94,6 +95,39 @@ async def test_a_notification_moves_the_views_at_once(store: Store, database_url
         await history.append(store)
         await store.notify()
         await until(lambda: all_at(database_url, len(history.booked)), 5.0)
+
+
+async def test_no_view_is_written_on_another_server_than_the_log_is_read_from(
+    store: Store, database_url: str
+):
+    """Of a URL with several hosts each connection may reach another, with other events."""
+    history = History(1)
+    runner = Runner(database_url, 0)
+    await runner.catch_up()
+    history.play(50)
+    await history.append(store)
+    runner.writers[0].server = "another one"
+    await runner.catch_up()
+    assert all_at(database_url, 0)
+    assert [writer.position for writer in runner.writers] == [None] * len(runner.writers)
+    await runner.catch_up()
+    assert all_at(database_url, len(history.booked))
+    await runner.close()
+
+
+async def test_a_view_whose_connection_is_silent_holds_up_the_others_for_a_moment_only(
+    database_url: str, admin_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Its look had no end, and no view of the partition moved until somebody came."""
+    monkeypatch.setattr(writer_module, "_LOOK_S", 0.3)
+    runner = Runner(database_url, 0)
+    await runner.catch_up()
+    silent = next(writer for writer in runner.writers if writer.view.name == "rounds")
+    with frozen(admin_url, "view ledger_p00.rounds"):
+        async with asyncio.timeout(10):
+            with pytest.raises(psycopg.OperationalError):
+                await silent.look()
+    await runner.close()
 
 
 async def test_polling_moves_the_views_where_no_notification_comes(store: Store, database_url: str):
