@@ -32,6 +32,7 @@ from ledger.store import (
     AppendBatch,
     CommitUnknown,
     Conflicts,
+    MemoryOutdated,
     RoundName,
     SnapshotRow,
     Store,
@@ -227,9 +228,10 @@ class Committer:
         conflicts = 0
         try:
             while self._waiting([pending]):
-                conflicts += await self._try([pending]) is Tried.CONFLICT
-                if conflicts > _CONFLICTS_ALONE_MAX:
-                    await self._lost(StoreUnavailable("appends contradict what is read, for ever"))
+                if await self._try([pending]) is Tried.CONFLICT:
+                    conflicts += 1
+                    if conflicts > _CONFLICTS_ALONE_MAX:
+                        await self._lost(StoreUnavailable("appends contradict what is read"))
         except Exception:
             # The outermost edge of one command: logged, answered, and nothing in memory trusted.
             log.exception("command_failed", command=type(pending.command).__name__)
@@ -257,6 +259,9 @@ class Committer:
                 self._observer.conflict()
                 await self._refresh(conflicts)
                 return Tried.CONFLICT
+        except MemoryOutdated:
+            self._forget()  # a connection that was lost and is there again: no outage
+            return Tried.LOST
         except (CommitUnknown, StoreUnavailable) as error:
             # Whatever was committed is found by its keys when the batch is decided again.
             await self._lost(error)
@@ -380,10 +385,7 @@ class Committer:
                 pending.resolve(Refused(Refusal.UNAVAILABLE, _LATE))
 
     async def _after_appends(self) -> None:
-        """Tell readers of the log, and save snapshots.
-
-        Both may be late, and neither may fail a call.
-        """
+        """Tell readers of the log, save snapshots; both may be late, neither may fail a call."""
         while True:
             await self._appended.wait()
             self._appended.clear()

@@ -95,20 +95,26 @@ class Connecting(Generic[_Made]):
     def __init__(self, connect: Callable[[], Awaitable[_Made]]) -> None:
         self._connect = connect
         self._cause = "no answer"
+        self._stopped = False
         self._task: asyncio.Task[_Made] | None = None
 
     async def wait(self, deadline: float) -> _Made:
         """The connection. Raises `StoreUnavailable`, at the deadline (loop time) at the latest."""
-        if self._task is None:
+        if self._task is None and not self._stopped:
             self._task = asyncio.create_task(self._make())
-        await asyncio.wait((self._task,), timeout=deadline - asyncio.get_running_loop().time())
-        if not self._task.done():
+        task = self._task
+        if task is not None:
+            await asyncio.wait((task,), timeout=deadline - asyncio.get_running_loop().time())
+        if task is None or self._stopped:
+            raise StoreUnavailable("the store is closed")
+        if not task.done():
             raise StoreUnavailable(f"the database cannot be reached: {self._cause}")
-        task, self._task = self._task, None
+        self._task = None
         return task.result()
 
     async def stop(self) -> _Made | None:
         """Try no more; the connection that was made meanwhile, for its caller to close."""
+        self._stopped = True
         task, self._task = self._task, None
         if task is None:
             return None
@@ -117,14 +123,12 @@ class Connecting(Generic[_Made]):
         return None if task.cancelled() or task.exception() else task.result()
 
     async def _make(self) -> _Made:
-        """Try until it works. Raises `StoreUnavailable` where it does and must not be used."""
+        """Try until it works, and the server keeps what it commits."""
         pause = _PAUSE_S
         while True:
             try:
                 return await self._connect()
-            except Undurable as error:
-                raise StoreUnavailable(str(error)) from error
-            except (psycopg.Error, ConnectionLost, OSError) as error:
+            except (Undurable, psycopg.Error, ConnectionLost, OSError) as error:
                 self._cause = _one_line(error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSE_MAX_S)
@@ -213,16 +217,17 @@ class Appender:
         return StoreUnavailable(_one_line(error))
 
     async def _ready(self, deadline: float) -> PreparedStatement:
-        known = self._prepared
-        if known is not None and self._server != self._home.server:
-            known.close()
-        if known is None or known.closed:
+        """A connection that is open, and at home: one that was long in coming may be neither."""
+        while True:
+            known = self._prepared
+            if known is not None and self._server != self._home.server:
+                known.close()
+            if known is not None and not known.closed:
+                return known
             self._prepared = await self._connecting.wait(deadline)
             if known is not None:
                 self._home.generation += 1
                 self._reconnected()
-        assert self._prepared is not None
-        return self._prepared
 
     async def _connect(self) -> PreparedStatement:
         # A server process whose client has given up must not wait for the log's lock for ever.
@@ -316,25 +321,32 @@ class Reader:
         deadline: float,
         generation: int | None,
     ) -> list[Any]:
-        known = self._connection
-        if known is not None and self._server != self._home.server:
-            await known.close()
-        if known is None or known.closed:
-            self._connection = await self._connecting.wait(deadline)
-            if known is not None:
-                self._reconnected()
+        connection = await self._ready(deadline)
         if generation not in (None, self._home.generation):
             raise MemoryOutdated("the connection was made anew")
-        connection = self._connection
-        assert connection is not None
+        left = deadline - asyncio.get_running_loop().time()
+        if left <= 0:  # to hang up would cost the others their connection
+            raise StoreUnavailable("no time left")
         try:
-            with hung_up_after(deadline - asyncio.get_running_loop().time(), connection):
+            with hung_up_after(left, connection):
                 async with connection.cursor(binary=True) as cursor:
                     await cursor.execute(statement, parameters)
                     return await cursor.fetchall() if cursor.description else []
         except psycopg.Error:
             await connection.close()
             raise
+
+    async def _ready(self, deadline: float) -> Connection:
+        """As the appender's."""
+        while True:
+            known = self._connection
+            if known is not None and self._server != self._home.server:
+                await known.close()
+            if known is not None and not known.closed:
+                return known
+            self._connection = await self._connecting.wait(deadline)
+            if known is not None:
+                self._reconnected()
 
     async def _connect(self) -> Connection:
         settings = {"synchronous_commit": "off"}

@@ -74,8 +74,12 @@ class Feed:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = await connect(
-                self._url, f"feed {self._schema}", role=ROLE, settings=FEED_SETTINGS
-            )
-            self.server = await server_of(self._connection)
+            purpose = f"feed {self._schema}"
+            connection = await connect(self._url, purpose, role=ROLE, settings=FEED_SETTINGS)
+            try:
+                self.server = await server_of(connection)
+            except BaseException:
+                await connection.close()
+                raise
+            self._connection = connection
         return self._connection

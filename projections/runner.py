@@ -107,9 +107,8 @@ class Runner:
         """To the head as it is at the start: under traffic there is always a little more."""
         head = await self._feed.head()
         if self._elsewhere(self._writers):
-            log.warning("database_server_changed", schema=self._schema, outlook=_RETRY)
             await self.close()
-            return
+            raise psycopg.OperationalError("a view is on another server than the log")
         await self._look(head)
         while behind := self._behind(head):
             moved = await asyncio.gather(

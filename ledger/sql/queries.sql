@@ -174,9 +174,15 @@ WHERE name IN (
 )
 
 -- name: keep_synchronous_commit
+-- local is on where there is no standby, and must become it where one is added. remote_write is
+-- left to the server's settings: the connection must follow where it is raised.
 SELECT pg_catalog.set_config(
-    'synchronous_commit', pg_catalog.current_setting('synchronous_commit'), false
+    'synchronous_commit',
+    CASE wanted WHEN 'local' THEN 'on' ELSE wanted END,
+    false
 )
+FROM (SELECT pg_catalog.current_setting('synchronous_commit') AS wanted) AS now
+WHERE wanted <> 'remote_write'
 
 -- name: server
 -- No two servers have started in the same microsecond; a standby has a start of its own.

@@ -147,6 +147,12 @@ async def test_a_connection_keeps_waiting_for_its_commits(servers: Pair) -> None
         configure(servers.primary, "synchronous_commit", "local")
         cursor = await connection.execute("SHOW synchronous_commit")
         assert await cursor.fetchone() == ("on",)
+    require_standby(servers.primary, "")
+    async with await connect(servers.url, "test") as connection:
+        await keep_durability(connection)  # safe as long as there is no standby to wait for
+        cursor = await connection.execute("SHOW synchronous_commit")
+        assert await cursor.fetchone() == ("on",)
+    require_standby(servers.primary, "standby")
     async with await connect(servers.url, "test") as connection:
         with pytest.raises(Undurable, match="synchronous_commit = local"):
             await keep_durability(connection)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
 from structlog.testing import capture_logs
 
 from ledger import outage, repeated
+from ledger.commands import ReadPlayer
 from ledger.endpoints import READ_S
 from ledger.outage import Outage
 from ledger.refusals import Refusal
@@ -98,6 +101,27 @@ async def test_a_lookup_of_a_server_that_is_frozen_ends_when_a_call_must_be_answ
                 with pytest.raises(StoreUnavailable):
                     await look_up()
                 assert ANSWER_S / 2 <= time.monotonic() - started < READ_S - 1
+
+
+async def test_a_connection_that_was_cut_while_nobody_called_is_no_outage(
+    database_url: str, admin_url: str
+) -> None:
+    """Servers cut idle connections; every instance would leave the load balancer at once."""
+    async with opened(database_url) as one:
+        await one.player()
+        query(
+            admin_url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'wallet-ledger append ledger_p00'"
+            " AND datname = current_database()",
+        )
+        appends: Any = one.ledger.stores[0]._appender
+        for _ in range(1000):
+            if appends._prepared.closed:
+                break
+            await asyncio.sleep(0.01)
+        await one.accepted(ReadPlayer(player_id="ann"))
+        await one.ledger.check()
 
 
 @contextmanager

@@ -107,7 +107,8 @@ async def test_no_view_is_written_on_another_server_than_the_log_is_read_from(
     history.play(50)
     await history.append(store)
     runner.writers[0].server = "another one"
-    await runner.catch_up()
+    with pytest.raises(psycopg.OperationalError, match="another server"):
+        await runner.catch_up()
     assert all_at(database_url, 0)
     assert [writer.position for writer in runner.writers] == [None] * len(runner.writers)
     await runner.catch_up()
