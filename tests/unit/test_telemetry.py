@@ -236,24 +236,25 @@ def test_a_log_that_nobody_reads_keeps_no_process_from_its_end(pipe, monkeypatch
 
 def test_a_line_that_was_written_in_part_is_not_glued_to_the_next(tmp_path, monkeypatch):
     """A full disk takes what still fits; the lines after it must be readable again."""
+    file = tmp_path / "log"
+    log = os.open(file, os.O_WRONLY | os.O_CREAT)
     room = [8, 0]
     write = os.write
 
     def full(descriptor, data):
-        if not room:
+        if descriptor != log or not room:
             return write(descriptor, data)
         if fits := room.pop(0):
             return write(descriptor, bytes(data[:fits]))
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    file = tmp_path / "log"
-    with file.open("wb") as log:
-        writer = LineWriter(log.fileno(), flush_interval_s=60)
-        for line in (b"first\nsecond\n", b"third\n"):
-            writer.write(line)
-            writer.flush()
-        writer.close()
+    writer = LineWriter(log, flush_interval_s=60)
+    for line in (b"first\nsecond\n", b"third\n"):
+        writer.write(line)
+        writer.flush()
+    writer.close()
+    os.close(log)
     first, half, third, lost = file.read_bytes().splitlines()
     assert (first, half, third) == (b"first", b"se", b"third")
     assert json.loads(lost)["event"] == "log_lines_lost"
