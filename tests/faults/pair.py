@@ -115,9 +115,6 @@ def configure(server: EmbeddedPostgres, setting: str, value: str) -> None:
         connection.execute(f"ALTER SYSTEM SET {setting} = '{value}'".encode())
         connection.execute("SELECT pg_reload_conf()")
     _wait_until(lambda: query(server.migrate_url, f"SHOW {setting}") == [(value,)])
-    # Whether commits wait for a standby is for the checkpointer to say, and it may not have heard.
-    with psycopg.connect(server.migrate_url, autocommit=True) as connection:
-        connection.execute("CHECKPOINT")
 
 
 def _wait_until(true: Callable[[], bool]) -> None:

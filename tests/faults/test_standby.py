@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ledger.commands import ReadPlayer
@@ -55,12 +56,22 @@ def log_position(server: EmbeddedPostgres) -> int:
     return int(position)
 
 
+def require_missing_standby(server: EmbeddedPostgres) -> None:
+    """Have commits wait for ever.
+
+    It is for the checkpointer to say that they do, and it may not have heard of it yet.
+    """
+    require_standby(server, "missing")
+    with psycopg.connect(server.migrate_url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+
+
 async def test_a_bet_waits_for_the_missing_standby_and_is_unavailable(
     own_server: EmbeddedPostgres, url: str, process: Process
 ) -> None:
     """It is committed here, and perhaps nowhere else: that is no "accepted"."""
     session = await process.player()
-    require_standby(own_server, "missing")
+    require_missing_standby(own_server)
     assert await process.refused(bet(session, "b-1")) is Refusal.UNAVAILABLE
     require_standby(own_server, "")
     settled = await process.insist(bet(session, "b-1"))
@@ -75,7 +86,7 @@ async def test_a_duplicate_waits_for_the_missing_standby_too(
     """The first answer may be lost with this server; to repeat it is to promise it again."""
     session = await process.player()
     first = await process.accepted(bet(session, "b-1"))
-    require_standby(own_server, "missing")
+    require_missing_standby(own_server)
     assert await process.refused(bet(session, "b-1")) is Refusal.UNAVAILABLE
     require_standby(own_server, "")
     again = await process.insist(bet(session, "b-1"))
@@ -88,7 +99,7 @@ async def test_a_balance_and_a_refusal_wait_for_the_missing_standby_too(
 ) -> None:
     """Both rest on rows that a fail-over might take back."""
     session = await process.player()
-    require_standby(own_server, "missing")
+    require_missing_standby(own_server)
     assert await process.refused(ReadPlayer(player_id="ann")) is Refusal.UNAVAILABLE
     assert await process.refused(bet(session, "b-1", 9_000)) is Refusal.UNAVAILABLE
 
@@ -98,7 +109,7 @@ async def test_a_wait_for_the_standby_that_is_cancelled_is_no_success(
 ) -> None:
     """PostgreSQL then says "committed" with a warning only; the service must not believe it."""
     session = await process.player()
-    require_standby(own_server, "missing")
+    require_missing_standby(own_server)
     waiting = process.ledger.execute(bet(session, "b-1"))
     cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     async with asyncio.timeout(10):
