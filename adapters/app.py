@@ -66,7 +66,7 @@ def create_app(
             writer=writer,
         )
         for route in gateway.routes():
-            app.add_routes([route])
+            app.router.add_route(route.method, route.path, route.handler)
             app[PROVIDER_CALLS][route.method, route.path] = route.handler
     app[PROJECTING] = Projecting(url, settings.database.partitions, metrics, None)
     operator.setup(app, ledger, settings, providers, journal, views=DatabaseViews(url, settings))
@@ -86,12 +86,21 @@ def past_the_router(app: web.Application, routed: _RequestHandler) -> _RequestHa
     calls = app[PROVIDER_CALLS]
 
     def handle(request: Any) -> Awaitable[web.StreamResponse]:
+        if "Expect" in request.headers:
+            return _expecting(request, routed)
         handler = calls.get((request.method, request.raw_path.partition("?")[0]))
-        if handler is None or "Expect" in request.headers:  # the router tells the client to go on
-            handler = routed
-        return handler(request)
+        return (handler or routed)(request)
 
     return handle
+
+
+async def _expecting(request: Any, routed: _RequestHandler) -> web.StreamResponse:
+    """The router tells the client to go on; nothing else may be expected (RFC 9110, 10.1.1)."""
+    if request.headers["Expect"].lower() == "100-continue":
+        return await routed(request)
+    answer = problem(HTTPStatus.EXPECTATION_FAILED, "Expect: only 100-continue is known")
+    answer.force_close()
+    return answer
 
 
 class LedgerMetrics:

@@ -6,13 +6,13 @@ Amounts are exact decimal strings in main units, with the currency's ISO digits 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from adapters.operator.events import Balance, EventView
+from adapters.operator.events import Balance, EventView, Moment
 from ledger.currencies import Currencies
 from ledger.money import to_decimal_string
 from ledger.player import Limits, Player, Wallet
@@ -44,7 +44,7 @@ class PlayerView(msgspec.Struct, frozen=True, kw_only=True):
 class WalletsAt(msgspec.Struct, frozen=True, kw_only=True):
     """The player's wallets as they stood at a moment; version 0: nothing was recorded yet."""
 
-    at: datetime
+    at: Moment
     version: int
     wallets: list[WalletView]
 
@@ -54,7 +54,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
 
     session_token: str
     expires_at: Annotated[
-        datetime, Meta(description="Unless bets prolong it: the time counts from the last one.")
+        Moment, Meta(description="Unless bets prolong it: the time counts from the last one.")
     ]
 
 
@@ -66,7 +66,7 @@ class MovementView(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     reference: str
     version: int
-    recorded_at: datetime
+    recorded_at: Moment
     currency: str
     real: str
     bonus: str
@@ -112,7 +112,7 @@ class CallView(msgspec.Struct, frozen=True, kw_only=True):
     """A provider's call as it came and as it was answered, without tokens and signatures."""
 
     received_at: Annotated[
-        datetime, Meta(description="When its last byte was there; answered duration_us later.")
+        Moment, Meta(description="When its last byte was there; answered duration_us later.")
     ]
     operation: str
     method: str

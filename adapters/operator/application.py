@@ -71,7 +71,7 @@ def _endpoint(route: Route[Any], api: Api, gate: Gate) -> _Endpoint:
             token = gate.identify(request.headers.get("Authorization"))
             request[_ACTOR] = actor = token.name
             gate.admit(token, route.role)
-        call = ApiCall(path=read_path(request.match_info), actor=actor)
+        call = ApiCall(path=read_path(request), actor=actor)
         given = await read_input(request, route, api.settings.limits)
         async with asyncio.timeout(deadline_s):
             return _response(await route.handler(api, call, given))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -12,7 +12,9 @@ from adapters.providers.payload import ID_LENGTH_MAX
 EVENTS_PAGE_MAX: Final = 1_000
 """Events on one page at most."""
 
-Identifier = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]
+_NO_NUL: Final = {"pattern": r"^[^\x00]*$"}
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX, extra_json_schema=_NO_NUL)]
 CurrencyCode = Annotated[
     str,
     Meta(min_length=2, max_length=12, description="ISO 4217 or configured.", examples=["EUR"]),
@@ -21,8 +23,19 @@ Amount = Annotated[
     str,
     Meta(
         max_length=64,
-        description="Decimal in main units; a number is refused.",
+        description="Decimal in main units, more than 0, no finer than the currency's scale; a"
+        " number is refused.",
         examples=["12.50"],
+        extra_json_schema={"pattern": r"^(?=.*[1-9])[0-9]+(\.[0-9]+)?$"},
+    ),
+]
+LimitAmount = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        description="Decimal in main units, no finer than the currency's scale; a number is"
+        " refused.",
+        examples=["100.00"],
         extra_json_schema={"pattern": r"^[0-9]+(\.[0-9]+)?$"},
     ),
 ]
@@ -30,9 +43,10 @@ SignedAmount = Annotated[
     str,
     Meta(
         max_length=65,
-        description="Decimal in main units, negative to take away; a number is refused.",
+        description="Decimal in main units, negative to take away, not 0, no finer than the"
+        " currency's scale; a number is refused.",
         examples=["-12.50"],
-        extra_json_schema={"pattern": r"^-?[0-9]+(\.[0-9]+)?$"},
+        extra_json_schema={"pattern": r"^(?=.*[1-9])-?[0-9]+(\.[0-9]+)?$"},
     ),
 ]
 Reason = Annotated[
@@ -42,7 +56,9 @@ Reason = Annotated[
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A call's input."""
+    """A call's input. ``SCHEMA``: what JSON Schema can say of it and its fields cannot."""
+
+    SCHEMA: ClassVar[dict[str, Any]] = {}
 
 
 class PlayerBody(Body, frozen=True, kw_only=True):
@@ -56,7 +72,13 @@ class SessionBody(Body, frozen=True, kw_only=True):
     """Where a session is to be opened."""
 
     integration: Annotated[
-        str, Meta(min_length=1, max_length=ID_LENGTH_MAX, description="A configured integration.")
+        str,
+        Meta(
+            min_length=1,
+            max_length=ID_LENGTH_MAX,
+            description="A configured integration.",
+            extra_json_schema=_NO_NUL,
+        ),
     ]
     game: Identifier
     currency: CurrencyCode
@@ -99,9 +121,14 @@ class LimitsBody(Body, frozen=True, kw_only=True):
     `loss_limit`.
     """
 
+    SCHEMA = {
+        "anyOf": [{"required": [name]} for name in ("max_bet", "loss_limit", "reality_check_min")],
+        "dependentRequired": {"loss_limit": ["period"]},
+    }
+
     currency: CurrencyCode | None = None
-    max_bet: Amount | UnsetType | None = UNSET
-    loss_limit: Amount | UnsetType | None = UNSET
+    max_bet: LimitAmount | UnsetType | None = UNSET
+    loss_limit: LimitAmount | UnsetType | None = UNSET
     period: Literal["day", "week", "month"] | None = None
     reality_check_min: (
         Annotated[int, Meta(ge=1, le=1440, description="Minutes.")] | UnsetType | None
@@ -134,6 +161,6 @@ class WalletQuery(Body, frozen=True, kw_only=True):
             description="A date with its time in ISO 8601, UTC without an offset, or a date as"
             " YYYY-MM-DD: its first moment in UTC. Events at exactly that moment are included."
             " More than a minute ahead is refused.",
-            examples=["2030-01-31T12:00:00Z"],
+            examples=["2025-01-31T12:00:00Z"],
         ),
     ] = None

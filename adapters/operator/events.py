@@ -30,6 +30,10 @@ AMOUNTS: Final = frozenset(
 """Fields of events, beyond balances and their change, that hold ledger units."""
 
 
+Moment = Annotated[datetime, Meta(tz=True)]
+"""In ISO 8601, with its offset."""
+
+
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """Both balances of a wallet."""
 
@@ -46,7 +50,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     type: Annotated[str, Meta(description="Stored name.", examples=["bet_placed.v1"])]
-    recorded_at: datetime
+    recorded_at: Moment
     integration: str
     operation: str
     transaction_id: Annotated[str | None, Meta(description="The provider's own id.")]

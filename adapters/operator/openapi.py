@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from adapters.operator.bodies import Body
 from adapters.operator.problems import PROBLEMS, Problem
 from adapters.operator.route import Route
 
@@ -22,6 +23,8 @@ def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
     """The whole document for these routes."""
     types = _types(routes)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    for body in (each for each in types if issubclass(each, Body)):
+        components[body.__name__] |= body.SCHEMA
     schema_of = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -35,6 +38,7 @@ def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
             "description": "Amounts are decimal strings in main units. Errors are RFC 9457"
             " problems; `code` is for programs.",
         },
+        "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -105,19 +109,35 @@ def _query_parameters(route: Route[Any]) -> list[dict[str, Any]]:
     (_,), components = msgspec.json.schema_components([route.takes], ref_template=_REFERENCE)
     properties: dict[str, Any] = components[route.takes.__name__]["properties"]
     return [
-        {"name": name, "in": "query", "required": False, "schema": schema}
+        {"name": name, "in": "query", "required": False, "schema": _without_null(schema)}
         for name, schema in properties.items()
     ]
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter that may be left out: a query has no null."""
+    kept = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+    for each in schema.get("anyOf", ()):
+        if each != {"type": "null"}:
+            kept = each | kept
+    if schema.get("default") is not None:
+        kept["default"] = schema["default"]
+    if "enum" in kept:
+        kept["enum"] = [word for word in kept["enum"] if word is not None]
+    return kept
 
 
 def _good(route: Route[Any], schema_of: dict[Any, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, answer in sorted(route.answers.items()):
-        response: dict[str, Any] = {"description": _DESCRIPTIONS[status]}
+        done = "The answer" if route.method == "GET" else _DONE[status]
+        response: dict[str, Any] = {"description": done}
         if answer is not None:
             # JSON Schema cannot tell what is in a file.
             files: dict[str, Any] = {kind.partition(";")[0]: {} for kind in route.downloads}
             response["content"] = {"application/json": {"schema": schema_of[answer]}} | files
+        if route.downloads:
+            response["headers"] = {"Content-Disposition": _header("Of a file: its name.")}
         responses[str(status)] = response
     return responses
 
@@ -129,11 +149,20 @@ def _bad(route: Route[Any], schema_of: dict[Any, Any]) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": schema_of[Problem]}}
     return {
         str(status): {"description": ", ".join(names), "content": content}
+        | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
         for status, names in sorted(codes.items())
     }
 
 
-_DESCRIPTIONS = {
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}
+
+
+_HEADERS = {
+    401: {"WWW-Authenticate": _header("Which token is wanted.")},
+    503: {"Retry-After": _header("Seconds.")},
+}
+_DONE = {
     200: "Done, or done before: the first answer again",
     201: "Done for the first time",
     204: "Done",

@@ -5,11 +5,12 @@ What is wrong is said by field. Nothing is repaired or guessed.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
@@ -25,20 +26,27 @@ from msgspec.inspect import (
     type_info,
 )
 
-from adapters.operator.problems import malformed
+from adapters.body import read_body
+from adapters.operator.problems import malformed, refused
 from adapters.operator.route import Given, Route
-from adapters.providers.payload import ID_LENGTH_MAX, BrokenText, parse_object
+from adapters.providers.payload import ID_LENGTH_MAX, BrokenText, parse_object, parse_query
 from adapters.providers.protocol import RefusedCall
 from adapters.settings import Limits
 from projections.reports.period import read_moment
 
 _WRONG_FIELD = re.compile(r"(?P<what>.*) - at `\$\.?(?P<field>.*)`", re.DOTALL)
 _BLANK = r"Expected `str` matching regex '\\S'"
+_WHOLE_NUMBER = re.compile("-?[0-9]{1,20}")
 _GOT_NUMBER = re.compile(r"Expected `str( \| null)?`, got `(int|float|decimal)`")
 
 
-def read_path(variables: Mapping[str, str]) -> dict[str, str]:
+def read_path(request: web.Request) -> dict[str, str]:
     """The path's variables. Ends the call as malformed where one is no id."""
+    try:  # the router takes what is not UTF-8 as it is written, which is another id's name
+        unquote(request.raw_path.partition("?")[0], errors="strict")
+    except UnicodeDecodeError:
+        malformed("path: not UTF-8")
+    variables: Mapping[str, str] = request.match_info
     for name, value in variables.items():
         if len(value) > ID_LENGTH_MAX:
             malformed(f"{name}: longer than {ID_LENGTH_MAX} characters")
@@ -51,33 +59,34 @@ async def read_input(request: web.Request, route: Route[Given], limits: Limits) 
 
     Ends the call as malformed.
     """
-    if route.method == "GET":
-        return convert(_query(request), route.takes, strict=False)
-    if not route.takes_body:
-        return route.takes()
-    body = await _read_body(request, limits)
-    return convert(parse_body(body), route.takes, strict=True)
-
-
-def parse_body(body: bytes) -> dict[str, Any]:
-    """The body's JSON object; an empty body is an empty object."""
-    if not body.strip():
-        return {}
     try:
-        return parse_object(body)
+        if route.method == "GET":
+            return convert_query(parse_query(request.rel_url.raw_query_string), route.takes)
+        body = await read_body(request, limits) if route.takes_body else b""
+        return convert(parse_object(body) if body.strip() else {}, route.takes)
     except RefusedCall as call:
-        malformed(call.refused.detail)
+        raise refused(call.refused) from None
 
 
-def convert(values: dict[str, Any], kind: type[Given], *, strict: bool) -> Given:
-    """``values`` as ``kind``; not ``strict``: texts may stand for numbers, as in a query."""
+def convert_query(texts: Mapping[str, str], kind: type[Given]) -> Given:
+    """A query's parameters as ``kind``. Ends the call as malformed."""
+    numbers = _whole_numbers(kind)
+    values = {
+        name: int(text) if name in numbers and _WHOLE_NUMBER.fullmatch(text) else text
+        for name, text in texts.items()
+    }
+    return convert(values, kind)
+
+
+def convert(values: Mapping[str, Any], kind: type[Given]) -> Given:
+    """``values`` as ``kind``. Ends the call as malformed."""
     for name, value in values.items():
         if isinstance(value, str):
             _check_text(name, value)
         elif isinstance(value, BrokenText):
             malformed(f"{name}: holds half a surrogate")
     try:
-        return msgspec.convert(values, kind, strict=strict)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         malformed(_explain(str(error), kind))
 
@@ -94,32 +103,6 @@ def parse_moment(name: str, text: str) -> datetime:
             f"{name}: expected a time in ISO 8601 such as 2030-01-31T12:00:00Z,"
             " or a date such as 2030-01-31 for its first moment in UTC"
         )
-
-
-def _query(request: web.Request) -> dict[str, Any]:
-    values = dict(request.query)
-    if len(values) != len(request.query):
-        malformed("query: a parameter comes twice")
-    return values
-
-
-async def _read_body(request: web.Request, limits: Limits) -> bytes:
-    if (request.content_length or 0) > limits.body_bytes_max:
-        _too_long(limits)
-    body = bytearray()
-    try:
-        async with asyncio.timeout(limits.body_timeout_s):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > limits.body_bytes_max:
-                    _too_long(limits)
-    except TimeoutError:
-        malformed(f"body: not here within {limits.body_timeout_s:g} s")
-    return bytes(body)
-
-
-def _too_long(limits: Limits) -> None:
-    malformed(f"body: longer than {limits.body_bytes_max} bytes")
 
 
 def _check_text(name: str, text: str) -> None:
@@ -150,6 +133,16 @@ def _expected(kind: type[msgspec.Struct], name: str) -> str | None:
             case _:
                 pass
     return None
+
+
+@cache
+def _whole_numbers(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """The fields that take a whole number."""
+    return frozenset(
+        field.encode_name
+        for field in _fields(kind)
+        if any(isinstance(each, IntType) for each in _alternatives(field.type))
+    )
 
 
 def _fields(kind: type[msgspec.Struct]) -> tuple[Field, ...]:

@@ -29,9 +29,16 @@ _Edge = Annotated[
     Meta(
         description="A date as YYYY-MM-DD (a whole day in the time zone), or a date with its time"
         " in ISO 8601.",
-        examples=["2030-01-31"],
+        examples=["2025-01-31"],
     ),
 ]
+
+
+def _filter(name: str, what: str) -> Meta:
+    """A filter: what it is, and which reports take it."""
+    takers = (kind for kind in REPORTS.values() if name in kind.filters)
+    named = (f"{kind.name} (required)" if name in kind.required else kind.name for kind in takers)
+    return Meta(description=f"{what} Reports that take it: {', '.join(named)}.")
 
 
 class ReportQuery(Body, frozen=True, kw_only=True):
@@ -40,21 +47,21 @@ class ReportQuery(Body, frozen=True, kw_only=True):
     begin: _Edge = msgspec.field(name="from", default=None)
     end: _Edge = msgspec.field(name="to", default=None)
     tz: Annotated[
-        str | None, Meta(description="Whose days; as configured where left out.", examples=["UTC"])
+        str | None,
+        Meta(
+            description="Whose days: a time zone's IANA name; as configured where left out.",
+            examples=["UTC"],
+        ),
     ] = None
     format: Literal["json", "csv", "parquet"] = "json"
-    integration: Identifier | None = None
-    game: str | None = None
-    currency: CurrencyCode | None = None
-    player_id: Identifier | None = None
-    kind: Identifier | None = None
-    threshold: Annotated[
-        str | None, Meta(description="Decimal in main units.", examples=["5000"])
-    ] = None
-    older_than_h: Hours | None = None
-    by: Annotated[
-        str | None, Meta(description="Any of day, provider, game.", examples=["day,provider"])
-    ] = None
+    integration: Annotated[Identifier | None, _filter("integration", "One with movements.")] = None
+    game: Annotated[str | None, _filter("game", "One with movements.")] = None
+    currency: Annotated[CurrencyCode | None, _filter("currency", "One.")] = None
+    player_id: Annotated[Identifier | None, _filter("player_id", "One.")] = None
+    kind: Annotated[Identifier | None, _filter("kind", "Such as late_win.")] = None
+    threshold: Annotated[str | None, _filter("threshold", "In main units, as 5000.")] = None
+    older_than_h: Annotated[Hours | None, _filter("older_than_h", "Hours since opening.")] = None
+    by: Annotated[str | None, _filter("by", "Any of day, provider, game, as day,game.")] = None
 
 
 async def get_report(api: Api, call: ApiCall, given: ReportQuery) -> Reply:
@@ -64,7 +71,8 @@ async def get_report(api: Api, call: ApiCall, given: ReportQuery) -> Reply:
         detail = f"{name!r} is no report; there are {', '.join(REPORTS)}"
         raise ProblemFound("not_found", detail)
     try:
-        period = read_period(given.begin, given.end, given.tz or api.settings.reports.time_zone)
+        zone = api.settings.reports.time_zone if given.tz is None else given.tz
+        period = read_period(given.begin, given.end, zone)
         report = await api.views.report(name, period, filters_of(given))
         content = await asyncio.to_thread(
             render, report, given.format, finest(api.settings.currencies.values())

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from adapters.operator.auth import utc_now
 from adapters.operator.bodies import Body, Identifier
+from adapters.operator.events import Moment
 from adapters.operator.problems import ProblemFound, malformed
 from adapters.operator.route import Api, ApiCall, Reply, Route
 from ledger.money import to_decimal_string
@@ -52,10 +53,10 @@ class RoundView(msgspec.Struct, frozen=True, kw_only=True):
     game: str
     currency: str
     status: Literal["open", "closed"]
-    opened_at: datetime
-    closed_at: datetime | None
+    opened_at: Moment
+    closed_at: Moment | None
     closed_reason: str | None
-    last_activity_at: datetime
+    last_activity_at: Moment
     bet_count: int
     stakes: str
     refund_count: int

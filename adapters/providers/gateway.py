@@ -5,7 +5,6 @@ A call gets its protocol's own answer whatever happens; a client that leaves can
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,8 +12,9 @@ from functools import partial
 from itertools import count
 
 import structlog
-from aiohttp import StreamReader, web
+from aiohttp import web
 
+from adapters.body import read_body
 from adapters.journal import Entry, Journal
 from adapters.metrics import Metrics
 from adapters.providers.answers import Answer
@@ -84,7 +84,7 @@ class Gateway:
         refused: Refused | None = None
         started = time.perf_counter()
         try:
-            call.body = await self._read(request)
+            call.body = await read_body(request, self._limits)
             started = time.perf_counter()
             self._check_address(request)
             self._provider.verify(call)
@@ -108,29 +108,6 @@ class Gateway:
         except Exception:  # a defect in the module's own words: its provider gets some answer
             log.exception("call_failed", integration=self._name, trace_id=call.trace_id)
         return (LAST_RESORT, BROKEN) if refused is BROKEN else self._refuse(call, BROKEN)
-
-    async def _read(self, request: web.Request) -> bytes:
-        """The body, within its limits of size and time. Raises `RefusedCall`."""
-        most = self._limits.body_bytes_max
-        content = request.content
-        if content.is_eof():
-            body = content.read_nowait()
-        elif (request.content_length or 0) > most:
-            raise RefusedCall(Refusal.MALFORMED_REQUEST, f"the body is over {most} bytes")
-        else:
-            try:
-                async with asyncio.timeout(self._limits.body_timeout_s):
-                    body = await _read_all(content, most)
-            except TimeoutError:
-                if _is_garbled(request):
-                    raise RefusedCall(Refusal.MALFORMED_REQUEST, "the body is garbled") from None
-                # Also at a stop: the call may be good, so its provider must send it again.
-                raise RefusedCall(Refusal.UNAVAILABLE, "the body came too slowly") from None
-            except (ConnectionError, web.RequestPayloadError):
-                raise RefusedCall(Refusal.MALFORMED_REQUEST, "the body broke off") from None
-        if len(body) > most:
-            raise RefusedCall(Refusal.MALFORMED_REQUEST, f"the body is over {most} bytes")
-        return body
 
     def _check_address(self, request: web.Request) -> None:
         if not self._allow_ips:
@@ -199,21 +176,3 @@ class Gateway:
                 trace_id=call.trace_id,
             )
         )
-
-
-def _is_garbled(request: web.Request) -> bool:
-    """Whether the parser gave up in the middle of the body.
-
-    aiohttp queues that error like a next request and leaves the body's reader waiting.
-    """
-    return bool(getattr(request.protocol, "_messages", ()))
-
-
-async def _read_all(content: StreamReader, most: int) -> bytes:
-    """Everything up to the end, or a little more than ``most`` bytes."""
-    chunks = []
-    size = 0
-    while size <= most and (chunk := await content.readany()):
-        chunks.append(chunk)
-        size += len(chunk)
-    return b"".join(chunks)

@@ -10,13 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final
-from urllib.parse import parse_qsl
 
 import orjson
 
 from adapters.keys import Secret
 from adapters.providers.adapter import Adapter, booked
-from adapters.providers.payload import Fields, malformed, parse_object
+from adapters.providers.payload import Fields, malformed, parse_object, parse_query
 from adapters.providers.protocol import Call, RefusedCall, Reply, Route
 from adapters.providers.signatures import same_text, verify_sha1
 from adapters.settings import CommonSettings, Gpas, IntegrationSettings
@@ -67,9 +66,6 @@ ERRORS: Final[Mapping[Refusal, tuple[int, int, str]]] = {
 
 UNBOUND_WIN: Final = "unbound_win"
 """The exception listed where a credit names neither a bet nor a round."""
-
-QUERY_FIELDS_MAX: Final = 32
-"""More parameters than these are malformed; the vendor sends two."""
 
 _DECIMAL: Final = re.compile(r"[0-9]{1,64}(\.[0-9]{1,64})?")
 _MOVEMENTS: Final = "/movements/"
@@ -281,16 +277,7 @@ def _value(call: Call, body: Fields) -> Decimal:
 
 def _query(call: Call) -> Fields:
     """The query's parameters."""
-    try:
-        pairs = parse_qsl(
-            call.query, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX
-        )
-    except ValueError:
-        malformed("query: not UTF-8, or too many parameters")
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        malformed("query: a parameter comes twice")
-    return Fields(values, "query.")
+    return Fields(parse_query(call.query), "query.")
 
 
 def _bearer(call: Call) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from typing import Any, Final, NoReturn
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -20,6 +21,8 @@ NESTING_MAX: Final = 8
 ID_LENGTH_MAX: Final = 255
 """Longest id in characters. Providers use UUIDs and names; a longer one does not fit an index."""
 
+QUERY_FIELDS_MAX: Final = 32
+"""More parameters than these are malformed; the vendor sends two."""
 
 BACKSLASH: Final = ord("\\")
 """Looked for as a byte: as one of bytes it would cost many times as much, for every call."""
@@ -56,6 +59,24 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """
     plain = _plain_object(body)
     return _careful_object(body) if plain is None else plain
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """The parameters of a raw query string.
+
+    Raises `RefusedCall` (malformed_request) where it is not UTF-8, a parameter comes twice, or
+    there are more than `QUERY_FIELDS_MAX`.
+    """
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX
+        )
+    except ValueError:
+        malformed("query: not UTF-8, or too many parameters")
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        malformed("query: a parameter comes twice")
+    return values
 
 
 def malformed(detail: str) -> NoReturn:

@@ -141,4 +141,5 @@ def _midnight(day: date, zone: tzinfo) -> datetime:
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # The machine's own zone is another on another machine.
+    return frozenset(available_timezones() - {"localtime"})

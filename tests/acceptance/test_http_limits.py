@@ -236,6 +236,17 @@ def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(
         assert read(connection)[0].status == 200
 
 
+@pytest.mark.parametrize("path", [PATH, "/api/players", "/nowhere"])
+def test_what_else_a_client_expects_is_refused_as_a_problem(service: Service, path: str) -> None:
+    """And its body, which it may still send, is taken for no call."""
+    with connect(service) as connection:
+        connection.sendall(head(b"{}", path=path, Expect="200-ok"))
+        answer, headers = read(connection)
+        assert (answer.status, answer.json["code"]) == (417, "malformed_request")
+        assert headers["content-type"].startswith("application/problem+json")
+        assert is_closed(connection)
+
+
 # --- time -------------------------------------------------------------------
 
 

@@ -168,3 +168,25 @@ def test_a_body_without_required_fields_may_be_left_out(name, expected):
     """As the calls themselves have it."""
     found = next(each for _, _, each in operations() if each["operationId"] == name)
     assert found["requestBody"]["required"] is expected
+
+
+def test_a_query_knows_no_null():
+    """Whoever takes the document at its word would send the word null."""
+    for _, path, operation in operations():
+        for parameter in operation["parameters"]:
+            assert "null" not in str(parameter["schema"]), (path, parameter)
+
+
+def test_limits_are_documented_with_what_goes_together():
+    """An empty body is refused, and so is a loss limit without its period."""
+    body = DOCUMENT["components"]["schemas"]["LimitsBody"]
+    assert {"required": ["max_bet"]} in body["anyOf"]
+    assert body["dependentRequired"] == {"loss_limit": ["period"]}
+
+
+def test_a_filter_names_the_reports_that_take_it():
+    """There is one path for all of them."""
+    operation = DOCUMENT["paths"]["/api/reports/{name}"]["get"]
+    said = {each["name"]: each["schema"].get("description") for each in operation["parameters"]}
+    assert said["player_id"].endswith("player-statement (required), large-wins.")
+    assert said["kind"].endswith("Reports that take it: exceptions.")

@@ -119,6 +119,7 @@ async def test_an_unknown_path_or_method_is_a_problem(service, wire, guest):
         ("POST", f"/{wire.integration}{path}/", 404),
         ("POST", f"/nobody{path}", 404),
         ("DELETE", f"/{wire.integration}{path}", 405),
+        ("HEAD", f"/{wire.integration}{wire.balance(guest).path}", 405),
     ):
         response = await service.client.request(method, url, data=b"{}")
         assert response.status == status, url
