@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from typing import Any, Final
@@ -22,13 +22,14 @@ from psycopg.rows import dict_row
 
 from adapters.metrics import Metrics
 from ledger import arrays
-from ledger.connections import ConnectionLost, PreparedStatement, connect
+from ledger.connections import ConnectionLost, PreparedStatement, connect, hung_up_after
 from ledger.repeated import Repeated
 from ledger.sql import statement
 
 log = structlog.get_logger(__name__)
 
 ENTRIES_MAX: Final = 20_000
+BYTES_MAX: Final = 64 * 2**20
 """More than these wait only while the database is away; further ones are counted as lost."""
 
 _FLUSH_INTERVAL_S: Final = 0.05
@@ -37,6 +38,9 @@ _PAUSE_MAX_S: Final = 1.0
 """The longest pause between tries while writes fail."""
 _WRITE_S: Final = 5.0
 """After this a write, its connecting included, is given up: the database may be gone silently."""
+_PART_ENTRIES: Final = 2_000
+_PART_BYTES: Final = 4 * 2**20
+"""What is written at once: packing more would hold up every call, and not be through in time."""
 _CALLS_EACH_END: Final = 50
 _BIGINT_MAX: Final = 2**63 - 1
 _REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError, ValueError, TypeError, struct.error)
@@ -75,6 +79,7 @@ class Journal:
         self._url = url
         self._metrics = metrics
         self._entries: deque[Entry] = deque()
+        self._bytes = 0
         self._days: set[date] = set()  # whose tables this connection has made sure of
         self._insert: PreparedStatement | None = None
         self._in_doubt = False  # what waits may have been written by a write that failed
@@ -84,8 +89,9 @@ class Journal:
 
     def record(self, entry: Entry) -> None:
         """Take an entry; never blocks, never raises."""
-        if len(self._entries) < ENTRIES_MAX:
+        if len(self._entries) < ENTRIES_MAX and self._bytes < BYTES_MAX:
             self._entries.append(entry)
+            self._bytes += _size(entry)
         else:
             self._metrics.journal_rows_lost.inc()
 
@@ -127,7 +133,8 @@ class Journal:
     async def _flush(self) -> None:
         """Write all entries; those of a refused write by halves, until the bad one is alone."""
         entries = [self._entries.popleft() for _ in range(len(self._entries))]
-        parts = [entries] if entries else []
+        self._bytes = 0
+        parts = list(_parts(entries))
         while parts:
             part = parts.pop()
             try:
@@ -152,7 +159,7 @@ class Journal:
         self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
         if times := self._failures.happened():
             waiting = len(self._entries)
-            log.warning("journal_write_failed", error=str(error), entries=waiting, times=times)
+            log.warning("journal_write_failed", error=repr(error), entries=waiting, times=times)
 
     def _divide(self, part: list[Entry], error: Exception) -> list[list[Entry]]:
         """What to write in place of a part that was refused, the last first."""
@@ -170,6 +177,7 @@ class Journal:
         free = max(ENTRIES_MAX - len(self._entries), 0)
         self._metrics.journal_rows_lost.inc(len(entries[free:]))
         self._entries.extendleft(reversed(entries[:free]))
+        self._bytes += sum(map(_size, entries[:free]))
 
     async def _write(self, entries: list[Entry]) -> None:
         days = {entry.received_at.date() for entry in entries}
@@ -183,10 +191,11 @@ class Journal:
     async def _connect(self, days: Iterable[date]) -> PreparedStatement:
         connection = await connect(self._url, "journal")
         try:
-            for day in days:
-                await connection.execute(statement("ensure_calls_partition"), (day,))
-            # A commit of entries need not wait for the disk, and no bet for that of entries.
-            await connection.execute("SET synchronous_commit = off")
+            with hung_up_after(_WRITE_S, connection):
+                for day in days:
+                    await connection.execute(statement("ensure_calls_partition"), (day,))
+                # A commit of entries need not wait for the disk, and no bet for that of entries.
+                await connection.execute("SET synchronous_commit = off")
             insert = PreparedStatement(connection)
             # Looking for rows that are there costs a quarter more: only after a failed write.
             looking = b" ON CONFLICT DO NOTHING" if self._in_doubt else b""
@@ -200,6 +209,24 @@ class Journal:
         if self._insert is not None:
             self._insert.close()
             self._insert = None
+
+
+def _parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """What to write at once, the last part first."""
+    part: list[Entry] = []
+    size = 0
+    for entry in reversed(entries):
+        part.append(entry)
+        size += _size(entry)
+        if len(part) == _PART_ENTRIES or size >= _PART_BYTES:
+            yield part[::-1]
+            part, size = [], 0
+    if part:
+        yield part[::-1]
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.body) + len(entry.answer)
 
 
 def _parameters(entries: Iterable[Entry]) -> list[bytes | None]:

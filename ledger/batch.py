@@ -9,6 +9,8 @@ otherwise it is thrown away and the commands are decided again.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final, TypeAlias, cast
 
 import msgspec
@@ -46,7 +48,7 @@ from ledger.player import (
     own_round,
     readmit,
 )
-from ledger.refusals import Refused
+from ledger.refusals import Refusal, Refused
 from ledger.store import AppendBatch, EventRow, SessionRow, SnapshotRow, TransactionRow
 from ledger.wallet import decide
 
@@ -80,7 +82,7 @@ class Pending:
     ``taken_at``: monotonic seconds.
     """
 
-    __slots__ = ("answer", "command", "movement_id", "stream", "taken_at")
+    __slots__ = ("_stamp", "answer", "command", "movement_id", "stream", "taken_at")
 
     def __init__(
         self,
@@ -93,11 +95,22 @@ class Pending:
         self.movement_id = movement_id
         self.taken_at = taken_at
         self.answer = answer
+        self._stamp: Stamp | None = None
         self.stream = (
             game_stream(command.integration, command.game)
             if isinstance(command, SetGame)
             else player_stream(command.player_id)
         )
+
+    def stamp(self, now: datetime) -> Stamp:
+        """The time of its first decision, for all of them.
+
+        An append that got lost may still be booked: what is decided again on the same versions must
+        come out the same, however late it is.
+        """
+        if self._stamp is None:
+            self._stamp = Stamp(now, self.movement_id)
+        return self._stamp
 
     def game_stream(self) -> str | None:
         """The stream of the game that the decision looks at, for a bet."""
@@ -115,6 +128,13 @@ class Pending:
         """Answer, unless the deadline has answered already."""
         if not self.answer.done():
             self.answer.set_result(outcome)
+
+
+def set_aside(batch: Sequence[Pending], unreadable: set[str]) -> None:
+    """Refuse who needs a stream that cannot be read: the others shall not pay for it."""
+    for pending in batch if unreadable else ():
+        if not unreadable.isdisjoint((pending.stream, pending.game_stream())):
+            pending.resolve(Refused(Refusal.INTERNAL, "the history cannot be read"))
 
 
 class Head:

@@ -19,9 +19,9 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from ledger.batch import Attempt, Head, Outcome, Pending
+from ledger.batch import Attempt, Head, Outcome, Pending, set_aside
 from ledger.codec import player_stream
-from ledger.commands import Command, SetGame, Stamp
+from ledger.commands import Command, SetGame
 from ledger.loading import Loader
 from ledger.outage import Outage
 from ledger.player import Player, readmit
@@ -259,8 +259,8 @@ class Committer:
                 self._observer.conflict()
                 await self._refresh(conflicts)
                 return Tried.CONFLICT
-        except MemoryOutdated:
-            self._forget()  # a connection that was lost and is there again: no outage
+        except MemoryOutdated:  # a connection that was lost and is there again: no outage
+            self._forget()
             return Tried.LOST
         except (CommitUnknown, StoreUnavailable) as error:
             # Whatever was committed is found by its keys when the batch is decided again.
@@ -276,9 +276,11 @@ class Committer:
     async def _decide(self, attempt: Attempt, batch: Sequence[Pending]) -> None:
         for stream, head in (await self._heads_of(batch)).items():
             attempt.admit(stream, head)
+        if any(pending.answer.done() for pending in batch):
+            return  # the others are decided without them
         now = datetime.now(UTC)
         for pending in batch:
-            attempt.decide(pending, Stamp(now, pending.movement_id))
+            attempt.decide(pending, pending.stamp(now))
         for _ in range(_QUESTION_ROUNDS_MAX):
             if not attempt.questions:
                 return
@@ -293,8 +295,10 @@ class Committer:
                 wanted[game] = None
         missing = [stream for stream in wanted if stream not in self._heads]
         if missing:
-            self._heads.update(await self._loader.heads(missing))
-        return {stream: self._heads[stream] for stream in wanted}
+            found = await self._loader.heads(missing)
+            self._heads.update(found)
+            set_aside(batch, set(missing) - found.keys())
+        return {stream: self._heads[stream] for stream in wanted if stream in self._heads}
 
     async def _answer_questions(self, attempt: Attempt, now: datetime) -> None:
         """Look up what decisions asked for, and decide those commands again."""
@@ -312,7 +316,7 @@ class Committer:
         for name, found in (await self._loader.rounds(rounds) if rounds else {}).items():
             attempt.learn_round(name, found)
         for pending, _ in questions:
-            attempt.decide(pending, Stamp(now, pending.movement_id))
+            attempt.decide(pending, pending.stamp(now))
 
     async def _refresh(self, conflicts: Conflicts) -> None:
         """Forget what others have overtaken, and read back what they used."""

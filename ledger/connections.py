@@ -31,8 +31,10 @@ CONNECT_S: Final = 3
 """How long each step towards a connection may take."""
 _ONE_OF_SEVERAL_S: Final = 2
 """psycopg's least."""
-_SILENCE: Final = {
-    # A link that was cut without a word is given up, unless the URL says otherwise.
+_UNLESS_THE_URL_SAYS: Final[dict[str, str | int]] = {
+    # What a standby answers may be old, and nothing may be decided by it (reliability 1.9).
+    "target_session_attrs": "read-write",
+    # A link that was cut without a word is given up.
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
@@ -42,10 +44,22 @@ _SETTINGS: Final = {
     # Append's checks must see what was committed before it got its lock.
     "default_transaction_isolation": "read committed",
     "timezone": "UTC",
+    # That a wait for a standby was cancelled is said in a warning only (reliability 1.2).
+    "client_min_messages": "warning",
+    # The server gives up a cut link too, or what it holds for us would be held for hours.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20s",
 }
-_SET: Final = "SELECT pg_catalog.set_config(%s, %s, false)"
+_SET: Final = (
+    "SELECT pg_catalog.set_config(name, value, false)"
+    " FROM unnest(%s::text[], %s::text[]) AS given (name, value)"
+)
 _SERVER: Final = statement("server")
 _PREPARED: Final = b"statement"
+_NO_DOUBT: Final = frozenset({"GetNewTransactionId", "GetNewMultiXactId"})
+"""Functions of the server that warn, with every commit, of a VACUUM that will be due."""
 
 
 class ConnectionLost(Exception):
@@ -53,28 +67,29 @@ class ConnectionLost(Exception):
 
 
 async def connect(
-    url: str, purpose: str, *, role: str = ROLE, settings: Mapping[str, str] | None = None
+    url: str, purpose: str, *, role: str | None = ROLE, settings: Mapping[str, str] | None = None
 ) -> Connection:
     """A connection in autocommit and in ``role``; ``purpose`` is what an operator sees it as.
 
-    A URL of several hosts works, `target_session_attrs` decides among them. Text goes as UTF-8
-    whatever else was set. ``settings`` are server parameters for this connection. Each host, and
-    the settings, are given up after a while. Raises `psycopg.Error`.
+    None for the login's own role. Of a URL's hosts `target_session_attrs` decides, a primary where
+    it is left out. Text goes as UTF-8 whatever else was set. ``settings`` are server parameters for
+    this connection. Each host, and the settings, are given up after a while. Raises
+    `psycopg.Error`.
     """
     given = conninfo_to_dict(url)
-    silence = {name: value for name, value in _SILENCE.items() if name not in given}
+    left_open = {name: each for name, each in _UNLESS_THE_URL_SAYS.items() if name not in given}
     connection = await psycopg.AsyncConnection.connect(
-        make_conninfo(url, **silence),
+        make_conninfo(url, **left_open),
         autocommit=True,
         prepare_threshold=0,
         connect_timeout=int(given.get("connect_timeout") or _host_s(given)),
         application_name=f"wallet-ledger {purpose}",
         client_encoding="utf8",
     )
+    wanted = {**_SETTINGS, **(settings or {})} | ({} if role is None else {"role": role})
     try:
         with hung_up_after(CONNECT_S, connection):
-            for name, value in {**_SETTINGS, **(settings or {}), "role": role}.items():
-                await connection.execute(_SET, (name, value), prepare=False)
+            await connection.execute(_SET, (list(wanted), list(wanted.values())), prepare=False)
     except BaseException:
         await connection.close()
         raise
@@ -130,7 +145,8 @@ class Answer:
 
     @property
     def value(self) -> bytes | None:
-        """First column of the first row."""
+        """The one column of its one row."""
+        assert self._result.ntuples == 1, "no row is no NULL"
         return self._result.get_value(0, 0)
 
 
@@ -186,6 +202,9 @@ class PreparedStatement:
             self._pgconn.send_query_prepared(_PREPARED, parameters, formats, Format.BINARY)
         except psycopg.Error as error:
             raise self._lost(error) from error
+        except BaseException:
+            self.close()
+            raise
         return await self._finish()
 
     def close(self) -> None:
@@ -274,7 +293,7 @@ class PreparedStatement:
         return False
 
     def _take_notice(self, notice: Diagnostic) -> None:
-        if notice.severity_nonlocalized == "WARNING":
+        if notice.severity_nonlocalized == "WARNING" and notice.source_function not in _NO_DOUBT:
             self._warnings.append(f"{notice.sqlstate} {notice.message_primary}")
 
     def _lost(self, error: Exception | None) -> ConnectionLost:

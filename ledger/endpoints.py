@@ -76,13 +76,19 @@ class Home:
         self.server: str | None = None
         self.generation = 0
         """Grows whenever what was read before is not to be trusted any more."""
+        self._last: str | None = None
 
     def reached(self, server: str) -> None:
         """A connection to this server was made."""
-        if self.server is not None and server != self.server:
+        if self._last not in (None, server):
             self.generation += 1
-            log.warning("database_server_changed", was=self.server, server=server)
-        self.server = server
+            log.warning("database_server_changed", was=self._last, server=server)
+        self.server = self._last = server
+
+    def fell_silent(self) -> None:
+        """It did not answer in time: nobody goes on waiting for it on the other connection."""
+        self.generation += 1
+        self.server = None
 
 
 class Connecting(Generic[_Made]):
@@ -100,8 +106,7 @@ class Connecting(Generic[_Made]):
 
     async def wait(self, deadline: float) -> _Made:
         """The connection. Raises `StoreUnavailable`, at the deadline (loop time) at the latest."""
-        if self._task is None and not self._stopped:
-            self._task = asyncio.create_task(self._make())
+        self.start()
         task = self._task
         if task is not None:
             await asyncio.wait((task,), timeout=deadline - asyncio.get_running_loop().time())
@@ -111,6 +116,11 @@ class Connecting(Generic[_Made]):
             raise StoreUnavailable(f"the database cannot be reached: {self._cause}")
         self._task = None
         return task.result()
+
+    def start(self) -> None:
+        """Begin before anybody waits."""
+        if self._task is None and not self._stopped:
+            self._task = asyncio.create_task(self._make())
 
     async def stop(self) -> _Made | None:
         """Try no more; the connection that was made meanwhile, for its caller to close."""
@@ -196,6 +206,8 @@ class Appender:
                 answer = await prepared.execute(parameters)
         except TimeoutError:
             prepared.close()
+            self._home.fell_silent()
+            self._connecting.start()
             raise CommitUnknown("no answer within the deadline") from None
         except ConnectionLost as error:
             raise CommitUnknown(str(error)) from error

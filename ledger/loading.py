@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
+import structlog
+
 from ledger.batch import Head, empty_head
 from ledger.codec import UnreadableEvent, decode_snapshot, open_state
 from ledger.decisions import TOMBSTONE, Key, Transaction
@@ -12,6 +14,8 @@ from ledger.events import Movement
 from ledger.games import Game, GameEvent, evolve_game
 from ledger.player import PlayerEvent, Round, Session, evolve, fold_round
 from ledger.store import EventRow, LoadedStream, RoundName, SessionRow, Store, TransactionRow
+
+log = structlog.get_logger(__name__)
 
 
 class Loader:
@@ -21,10 +25,16 @@ class Loader:
         self._store = store
 
     async def heads(self, streams: Iterable[str]) -> dict[str, Head]:
-        """Each stream as it stands; one without events is empty."""
+        """Each stream as it stands; one without events is empty, an unreadable one is left out."""
         wanted = list(streams)
         loaded = await self._store.load(wanted)
-        return {stream: fold(stream, loaded.get(stream)) for stream in wanted}
+        heads: dict[str, Head] = {}
+        for stream in wanted:
+            try:
+                heads[stream] = fold(stream, loaded.get(stream))
+            except UnreadableEvent as error:
+                log.error("stream_unreadable", stream=stream, error=str(error))
+        return heads
 
     async def transactions(self, keys: Iterable[Key]) -> dict[Key, Transaction | None]:
         """What became of keys; None for one that was never used."""

@@ -5,21 +5,22 @@ Never touches a database that is newer than this code, and never changes the num
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import psycopg
 import structlog
 
-from ledger.connections import ROLE
+from ledger.connections import ROLE, Connection, connect
 from ledger.durability import Undurable, check_durability
 from ledger.sql import Migration, bootstrap, migrations, schema_name, statement
 
 log = structlog.get_logger(__name__)
 
-_Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
-
-_CONNECT_S: Final = 10
+_LOCK_POLL_S: Final = 0.1
+_UNREPLICATED: Final = {"synchronous_commit": "local"}
+"""For what nobody is told of: whatever rests on it is replicated after it."""
 _OLDEST_VERSION: Final = 150000
 
 
@@ -37,8 +38,8 @@ async def initialise(url: str, partitions: int, *, target: int | None = None) ->
     last = migrations()[-1].number if target is None else target
     async with await _connect(url) as connection:
         await _check_server(connection)
-        # Held until the connection ends: one process upgrades, the others find it done.
-        await connection.execute(statement("lock_migrations"))
+        await connection.execute("SET synchronous_commit = local")  # as `_UNREPLICATED`
+        await _lock(connection)
         try:
             await _bootstrap(connection, partitions)
             await _check_partitions(connection, partitions)
@@ -77,7 +78,7 @@ async def record_scales(url: str, scales: Mapping[str, int]) -> None:
 
     Raises `SchemaError` as `check_scales`.
     """
-    async with await _connect(url) as connection:
+    async with await connect(url, "schema", role=None, settings=_UNREPLICATED) as connection:
         columns = list(scales), list(scales.values())
         await connection.execute(statement("record_scales"), columns)
     await check_scales(url, scales)
@@ -104,41 +105,48 @@ async def check_scales(url: str, scales: Mapping[str, int]) -> None:
             )
 
 
-async def _connect(url: str) -> _Connection:
-    return await psycopg.AsyncConnection.connect(
-        url,
-        autocommit=True,
-        connect_timeout=_CONNECT_S,
-        application_name="wallet-ledger schema",
-        client_encoding="utf8",  # whatever the environment or the database would have it be
-    )
+async def _connect(url: str) -> Connection:
+    return await connect(url, "schema", role=None)
 
 
-async def _bootstrap(connection: _Connection, partitions: int) -> None:
+async def _lock(connection: Connection) -> None:
+    """Wait until no other process upgrades; held until the connection ends.
+
+    That of a process which died without a word ends after half a minute.
+    """
+    waits = 0
+    while not await _value(connection, "lock_migrations"):
+        if waits % 100 == 10:
+            log.warning("another_process_upgrades_the_database", waited_s=waits * _LOCK_POLL_S)
+        waits += 1
+        await asyncio.sleep(_LOCK_POLL_S)
+
+
+async def _bootstrap(connection: Connection, partitions: int) -> None:
     if await _exists(connection):
         return
     async with connection.transaction():
-        await connection.execute(bootstrap())
+        await connection.execute(bootstrap(), prepare=False)
         await connection.execute(statement("record_partitions"), (partitions,))
 
 
-async def _apply(connection: _Connection, migration: Migration, partitions: int) -> None:
+async def _apply(connection: Connection, migration: Migration, partitions: int) -> None:
     schemas = [schema_name(partition) for partition in range(partitions)]
     async with connection.transaction():
         for text in migration.statements(schemas):
             await connection.execute(b"SET LOCAL ROLE NONE")  # the text before took the owner's
-            await connection.execute(text)
+            await connection.execute(text, prepare=False)
         await connection.execute(b"SET LOCAL ROLE ledger_owner")
         row = (migration.number, migration.name, migration.checksum)
         await connection.execute(statement("record_migration"), row)
     log.info("migration_applied", number=migration.number, name=migration.name)
 
 
-async def _exists(connection: _Connection) -> bool:
+async def _exists(connection: Connection) -> bool:
     return bool(await _value(connection, "has_migrations"))
 
 
-async def _applied(connection: _Connection) -> int:
+async def _applied(connection: Connection) -> int:
     """The last migration of the database, all of which must be this code's."""
     known = {migration.number: migration for migration in migrations()}
     number = 0
@@ -153,7 +161,7 @@ async def _applied(connection: _Connection) -> int:
     return number
 
 
-async def _check_partitions(connection: _Connection, partitions: int) -> None:
+async def _check_partitions(connection: Connection, partitions: int) -> None:
     kept = await _value(connection, "partitions")
     if kept != partitions:
         raise SchemaError(
@@ -162,7 +170,7 @@ async def _check_partitions(connection: _Connection, partitions: int) -> None:
         )
 
 
-async def _check_server(connection: _Connection) -> None:
+async def _check_server(connection: Connection) -> None:
     if connection.info.server_version < _OLDEST_VERSION:
         raise SchemaError("the database server is older than PostgreSQL 15")
     encoding = connection.info.parameter_status("server_encoding")
@@ -177,13 +185,13 @@ async def _check_server(connection: _Connection) -> None:
         raise SchemaError(str(error)) from error
 
 
-async def _check_rights(connection: _Connection, roles: Collection[str]) -> None:
+async def _check_rights(connection: Connection, roles: Collection[str]) -> None:
     row = await (await connection.execute(statement("missing_roles"))).fetchone()
     login, missing = row or ("", [])
     if not set(roles).isdisjoint(missing):
         raise SchemaError(f"the login {login} lacks rights: GRANT {', '.join(missing)} TO {login}")
 
 
-async def _value(connection: _Connection, name: str) -> object:
+async def _value(connection: Connection, name: str) -> object:
     row = await (await connection.execute(statement(name))).fetchone()
     return row[0] if row else None

@@ -24,7 +24,15 @@ from ledger.forwarding import ALONE, Place, Workers
 from ledger.outage import Outage
 from ledger.player import Player, PlayerEvent, evolve
 from ledger.refusals import Refused
-from ledger.store import SessionRow, Store, StoreUnavailable, TransactionRow
+from ledger.store import (
+    AppendBatch,
+    CommitUnknown,
+    MemoryOutdated,
+    SessionRow,
+    Store,
+    StoreUnavailable,
+    TransactionRow,
+)
 
 __all__ = ["Accepted", "Ledger", "Outcome", "Refused", "movement_id", "token_hash"]
 
@@ -147,7 +155,9 @@ class Ledger:
     async def session(self, token: str) -> SessionRow | None:
         """Whose session a token is, live or not; None for an unknown token.
 
-        Takes no longer than an answer may: a provider's call waits for it.
+        That there is none is said only behind a commit: the server that was asked may be one that
+        has been replaced. Takes no longer than an answer may: a provider's call waits for it.
+        Raises `StoreUnavailable`.
         """
         hashed = token_hash(token)
         held = self._sessions.get(hashed)
@@ -157,7 +167,7 @@ class Ledger:
         now = asyncio.get_running_loop().time
         deadline = now() + self._answer_s
         for store in self._candidates(token):
-            row = await store.session(bytes.fromhex(hashed), deadline - now())
+            row = await self._session_in(store, bytes.fromhex(hashed), deadline)
             if row is not None:
                 self._sessions[hashed] = row
                 if len(self._sessions) > _SESSIONS_MAX:
@@ -216,6 +226,24 @@ class Ledger:
                 await asyncio.gather(*(committer.check() for committer in self._committers))
         except TimeoutError:
             raise StoreUnavailable("no answer in time") from None
+
+    async def _session_in(self, store: Store, hashed: bytes, deadline: float) -> SessionRow | None:
+        """The session, or None once a commit on the server that does not have it went through."""
+        now = asyncio.get_running_loop().time
+        while True:
+            generation = store.generation
+            row = await store.session(hashed, deadline - now())
+            if row is not None:
+                return row
+            if deadline - now() < self._answer_s / 2:  # a commit cut short costs its connection
+                raise StoreUnavailable("no time left")
+            try:
+                await store.append(AppendBatch(), deadline - now(), generation)
+            except MemoryOutdated:
+                continue  # a connection was made meanwhile
+            except CommitUnknown as error:
+                raise StoreUnavailable(str(error)) from error
+            return None
 
     def _candidates(self, token: str) -> Sequence[Store]:
         """The store that a token of ours names first; for any other text all of them."""

@@ -250,7 +250,8 @@ class Store:
         """
         newest = {row.stream: row for row in sorted(rows, key=lambda row: row.version)}
         if newest:
-            columns = _columns(map(astuple, newest.values()), 3)
+            # In one order whoever saves: two processes with the same players would lock each other.
+            columns = _columns((astuple(newest[stream]) for stream in sorted(newest)), 3)
             save = statement("save_snapshots", self.schema)
             await self._reader.fetch(save, columns, generation=generation)
 

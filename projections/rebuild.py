@@ -15,7 +15,7 @@ import psycopg
 import structlog
 from psycopg.errors import DataError, IntegrityError, LockNotAvailable
 
-from ledger.connections import Connection, connect
+from ledger.connections import Connection, connect, server_of
 from ledger.sql import schema_name
 from projections.entries import Entry
 from projections.feed import ROLE, Feed
@@ -205,6 +205,9 @@ async def _shadow(
             cursor = await connection.execute(statement("try_lock", schema), (lock,))
             if not (await cursor.fetchone() or (False,))[0]:
                 raise RebuildBusy(f"view {name} of partition {partition} is being rebuilt already")
+            await feed.head()
+            if feed.server != await server_of(connection):
+                raise psycopg.OperationalError("another server is read than the view is written to")
             shadow = _Shadow(connection, feed, partition, view, progress or _silent)
             await shadow.begin()
             yield shadow

@@ -35,9 +35,6 @@ WRITER_SETTINGS: Final = {
     "enable_mergejoin": "off",
     # A process that froze in the middle must not hold the view for ever.
     "idle_in_transaction_session_timeout": "60s",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
 }
 
 

@@ -16,6 +16,9 @@ from adapters.providers.protocol import RefusedCall
 REDACTED: Final = "[redacted]"
 _REDACTED: Final = REDACTED.encode()
 
+UNVERIFIED_MAX: Final = 4_096
+"""Bytes of a body that are kept though nobody vouches for it; no provider's call is that long."""
+
 
 class Redactor:
     """Knows the names under which a protocol carries tokens."""
@@ -36,8 +39,11 @@ class Redactor:
 
         Escapes can hide a token's name or value from the pattern: such a body is written anew from
         what it says, or, where it cannot be read or nobody vouches for it, withheld under its
-        SHA-256. So is one that is malformed and may hide a token in another way.
+        SHA-256. So is one that is malformed and may hide a token in another way, and a large one
+        that anybody may have sent: it would fill the disk that bets need.
         """
+        if not verified and len(body) > UNVERIFIED_MAX:
+            return _withheld(body)
         if malformed and verified and b"\\u" not in body:
             return self._malformed(body)
         if BACKSLASH not in body:

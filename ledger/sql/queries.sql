@@ -2,7 +2,11 @@
 -- {schema} is a partition's schema.
 
 -- name: append
-SELECT {schema}.append(
+-- Fails, by the name of a setting that does not exist, where its commit would not be waited for:
+-- a pooler or a reload may have changed what the connection was given.
+SELECT CASE WHEN pg_catalog.current_setting('synchronous_commit') IN ('off', 'local')
+THEN pg_catalog.current_setting('wallet_ledger.synchronous_commit_was_lowered')
+ELSE {schema}.append(
     $1::text[], $2::bigint[],
     $3::text[], $4::text[],
     $5::text[], $6::text[], $7::text[],
@@ -11,7 +15,7 @@ SELECT {schema}.append(
     $18::text[], $19::text[], $20::boolean[], $21::timestamptz[],
     $22::bytea[], $23::text[], $24::text[], $25::text[], $26::text[], $27::bytea[],
     $28::timestamptz[]
-)
+) END
 
 -- name: load
 -- A stream's snapshot (topic is null), then its events from the snapshot's version on.
@@ -129,7 +133,7 @@ WHERE place <= %(each_end)s OR place > found - %(each_end)s
 ORDER BY place
 
 -- name: lock_migrations
-SELECT pg_catalog.pg_advisory_lock(8350120260)
+SELECT pg_catalog.pg_try_advisory_lock(8350120260)
 
 -- name: applied_migrations
 SELECT number, name, checksum FROM ledger.migrations ORDER BY number

@@ -158,6 +158,29 @@ async def test_a_connection_keeps_waiting_for_its_commits(servers: Pair) -> None
             await keep_durability(connection)
 
 
+async def test_nothing_is_appended_where_its_commit_would_not_be_waited_for(
+    servers: Pair,
+) -> None:
+    """`remote_write` is not held: an open connection follows the server, but never down to off."""
+    configure(servers.primary, "synchronous_commit", "remote_write")
+    async with playing(servers.primary.url(), answer_s=2.0) as (process, session):
+        await process.accepted(bet(session, "b1"))
+        configure(servers.primary, "synchronous_commit", "off")
+        outcome = await process.ledger.execute(bet(session, "b2"))
+        assert isinstance(outcome, Refused)
+        assert outcome.refusal is Refusal.UNAVAILABLE
+        configure(servers.primary, "synchronous_commit", "on")
+        await process.insist(bet(session, "b2"))
+
+
+async def test_a_standby_is_not_taken_for_the_ledger(servers: Pair) -> None:
+    """Behind an old address; what it does not have yet would be refused for good."""
+    with pytest.raises(psycopg.OperationalError, match="read-only"):
+        await connect(servers.standby.url(), "test")
+    async with await connect(f"{servers.standby.url()}&target_session_attrs=any", "test") as asked:
+        assert not asked.closed
+
+
 async def test_text_is_utf_8_whatever_the_surroundings_say(
     database_url: str, admin_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

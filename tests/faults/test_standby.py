@@ -15,9 +15,11 @@ import psycopg
 import pytest
 
 from ledger.commands import ReadPlayer
-from ledger.embedded import EmbeddedPostgres
+from ledger.embedded import SUPERUSER, EmbeddedPostgres
 from ledger.refusals import Refusal
+from ledger.schema import initialise, record_scales
 from ledger.service import Accepted
+from ledger.store import StoreUnavailable
 from tests.conftest import Databases
 from tests.faults.ledgers import Process, bet, booked, cents, opened, query
 from tests.faults.pair import require_standby
@@ -104,10 +106,47 @@ async def test_a_balance_and_a_refusal_wait_for_the_missing_standby_too(
     assert await process.refused(bet(session, "b-1", 9_000)) is Refusal.UNAVAILABLE
 
 
+async def test_that_a_session_is_unknown_is_not_said_without_a_commit(
+    own_server: EmbeddedPostgres, process: Process
+) -> None:
+    """It may have been opened on the server that took over: a win would be refused for good."""
+    token = process.ledger.mint_token("ann")
+    assert await process.ledger.session(token) is None
+    require_missing_standby(own_server)
+    with pytest.raises(StoreUnavailable):
+        await process.ledger.session(token)
+    require_standby(own_server, "")
+    assert await process.ledger.session(token) is None
+
+
+async def test_an_upgrade_and_a_start_wait_for_no_standby(own_server: EmbeddedPostgres) -> None:
+    """Nobody is told of what they write, and who starts the service would wait without a word."""
+    databases = Databases(own_server)
+    with databases.fresh() as name:
+        admin_url = own_server.url(name, SUPERUSER)
+        require_missing_standby(own_server)
+        async with asyncio.timeout(20):
+            await initialise(admin_url, 1)
+            await record_scales(own_server.url(name), {"EUR": 5, "XGM": 5})
+        require_standby(own_server, "")
+
+
+@pytest.mark.parametrize("messages", ["warning", "error"])
 async def test_a_wait_for_the_standby_that_is_cancelled_is_no_success(
+    own_server: EmbeddedPostgres, url: str, messages: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL then says "committed" with a warning only; the service must not believe it.
+
+    Nor miss it because somebody has had warnings turned off.
+    """
+    monkeypatch.setenv("PGOPTIONS", f"-c client_min_messages={messages}")
+    async with opened(url, queue_wait_s=0.3, answer_s=0.5) as process:
+        await _a_cancelled_wait_is_no_success(own_server, url, process)
+
+
+async def _a_cancelled_wait_is_no_success(
     own_server: EmbeddedPostgres, url: str, process: Process
 ) -> None:
-    """PostgreSQL then says "committed" with a warning only; the service must not believe it."""
     session = await process.player()
     require_missing_standby(own_server)
     waiting = process.ledger.execute(bet(session, "b-1"))

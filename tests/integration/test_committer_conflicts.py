@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 
+import psycopg
 import pytest
 
 from ledger.commands import BlockPlayer, SetGame
 from ledger.player import LAST_ROUNDS_MAX, OPEN_ROUNDS_MAX, PAST_ROUNDS_MAX
 from ledger.refusals import Refusal, Refused
 from ledger.service import Accepted
+from ledger.store import CommitUnknown
 from tests.faults.ledgers import Process, bet, booked, cents, opened, query, refund, win
 
 
@@ -382,3 +384,45 @@ async def test_a_key_asked_for_by_one_player_and_used_by_another_in_one_batch_is
         assert refused is Refusal.ORIGINAL_NOT_FOUND
         assert cents(accepted) == 900
         assert sizes == [1]
+
+
+async def test_what_is_decided_again_after_a_lost_append_comes_out_the_same(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lost one may still arrive: a refusal because time has passed would then be booked."""
+    async with opened(database_url) as process:
+        session = await process.player()
+        store = process.ledger.stores[0]
+        append, tried = store.append, []
+
+        async def losing_the_first(batch, *limits):
+            tried.append(list(batch.events))
+            if len(tried) == 1:
+                raise CommitUnknown("lost")
+            return await append(batch, *limits)
+
+        monkeypatch.setattr(store, "append", losing_the_first)
+        await process.accepted(bet(session, "b-1"))
+    first, second = tried
+    assert first == second
+
+
+async def test_a_stream_that_cannot_be_read_costs_the_others_nothing(
+    database_url: str, admin_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a step back to an older release some players may be unreadable for it."""
+    async with opened(database_url) as process:
+        good, bad = await process.player("ann"), await process.player("bob")
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        snapshot = "INSERT INTO ledger_p00.snapshots VALUES ('player:bob', 2, decode(%s, 'hex'))"
+        connection.execute(snapshot, ("00" * 40,))
+    async with opened(database_url) as process:
+        await process.accepted(bet(good, "warm"))
+        sizes = watch_appends(process, monkeypatch)
+        waiting = [process.ledger.execute(bet(good, f"b-{number}", 1)) for number in range(10)]
+        waiting.append(process.ledger.execute(bet(bad, "bad", player_id="bob")))
+        outcomes = await asyncio.gather(*waiting)
+        assert [type(outcome) for outcome in outcomes] == [Accepted] * 10 + [Refused]
+        assert isinstance(outcomes[-1], Refused)
+        assert outcomes[-1].refusal is Refusal.INTERNAL
+        assert sizes == [10]

@@ -398,3 +398,42 @@ async def test_a_day_begins_while_somebody_reads_the_journal_at_length(
             journal.record(entry("b-1"))
             await writes(journal, 1)
     assert written(database_url) == ["b-1"]
+
+
+async def test_a_backlog_of_large_calls_is_written_in_parts(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one statement it would hold up every call, and take longer than a write may."""
+    parts: list[list[str | None]] = []
+    write = Journal._write
+
+    async def watched(self, entries):
+        parts.append([each.transaction_id for each in entries])
+        await write(self, entries)
+
+    monkeypatch.setattr(Journal, "_write", watched)
+    monkeypatch.setattr(module, "_PART_BYTES", 200_000)
+    monkeypatch.setattr(module, "_PART_ENTRIES", 8)
+    async with running(database_url) as journal:
+        for number in range(20):
+            journal.record(entry(f"large-{number}", body=b"x" * 60_000))
+        for number in range(20):
+            journal.record(entry(f"small-{number}"))
+    assert max(map(len, parts)) == 8
+    assert len(parts) >= 7
+    assert written(database_url) == [each for part in parts for each in part]
+    assert count(journal, "journal_rows_written") == 40
+
+
+async def test_a_backlog_is_bounded_by_its_bytes_too(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service must not end for want of memory because the database was away for an hour."""
+    monkeypatch.setattr(module, "BYTES_MAX", 1_000_000)
+    async with running(database_url) as journal:
+        for number in range(30):
+            journal.record(entry(f"large-{number}", body=b"x" * 60_000))
+        assert count(journal, "journal_rows_lost") == 13
+        await writes(journal, 17)
+        journal.record(entry("after"))
+    assert written(database_url)[-1] == "after"

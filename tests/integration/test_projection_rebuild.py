@@ -280,3 +280,16 @@ async def test_a_long_reader_delays_the_swap_and_nobody_else(
             await until(lambda: all_at(database_url, len(history.booked)))
         assert await task == len(history.booked)
     await check_views(database_url, len(history.booked))
+
+
+async def test_a_view_is_not_rebuilt_from_another_servers_log(
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a URL with several hosts two connections may reach two servers."""
+
+    async def elsewhere(_connection: object) -> str:
+        return "another"
+
+    monkeypatch.setattr("projections.rebuild.server_of", elsewhere)
+    with pytest.raises(psycopg.OperationalError, match="another server"):
+        await rebuild(database_url, store.partition, "balances")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from ledger.embedded import SUPERUSER, EmbeddedPostgres
 from ledger.schema import SchemaError, check, check_scales, initialise, record_scales
@@ -76,6 +77,19 @@ def test_several_processes_may_initialise_at_once(empty_database_url: str):
     started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(5)]
     assert [process.wait(60) for process in started] == [0] * 5
     asyncio.run(check(empty_database_url, 3))
+
+
+async def test_who_waits_for_another_ones_upgrade_says_so(admin_url: str):
+    """It may be one that died elsewhere without a word."""
+    with psycopg.connect(admin_url, autocommit=True) as other, capture_logs() as lines:
+        other.execute("SELECT pg_advisory_lock(8350120260)")
+        waiting = asyncio.create_task(initialise(admin_url, 1))
+        async with asyncio.timeout(10):
+            while not lines:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
+        assert [line["event"] for line in lines] == ["another_process_upgrades_the_database"]
+        other.execute("SELECT pg_advisory_unlock(8350120260)")
+        await waiting
 
 
 async def test_the_number_of_partitions_never_changes(admin_url: str):

@@ -8,7 +8,16 @@ from typing import Any, Self
 
 import pytest
 
-from ledger.endpoints import Appender, Connecting, Home, MemoryOutdated, Reader, StoreUnavailable
+from ledger.connections import PreparedStatement
+from ledger.endpoints import (
+    Appender,
+    CommitUnknown,
+    Connecting,
+    Home,
+    MemoryOutdated,
+    Reader,
+    StoreUnavailable,
+)
 
 
 class Prepared:
@@ -148,3 +157,47 @@ async def test_who_has_no_time_left_costs_nobody_the_connection() -> None:
     await reader.fetch(b"load")
     assert len(made) == 1
     await reader.close()
+
+
+class Silent(Prepared):
+    """An append connection to a server that is gone without a word."""
+
+    async def execute(self, parameters: Any) -> Any:
+        """Wait for ever."""
+        self.appended.append(parameters)
+        await asyncio.sleep(60)
+
+
+async def test_once_an_append_got_no_answer_nobody_waits_for_that_server_any_more() -> None:
+    """Each connection would find out by itself, one after the other, and callers wait for both."""
+    home = Home()
+    appender, reader = Appender("", "append", b"", home), Reader("", "read", home)
+    reads = reaching(reader, Connection, home, ("a", 0), ("b", 0))
+    appends = reaching(appender, Silent, home, ("a", 0), ("b", 0))
+    assert await reader.fetch(b"load") == ["a"]
+    generation = home.generation
+    with pytest.raises(CommitUnknown):
+        await appender.append([], 0.01)
+    assert await reader.fetch(b"load") == ["b"]
+    assert [each.closed for each in (*reads, appends[0])] == [True, False, True]
+    assert len(appends) == 2  # begun before the next append
+    with pytest.raises(MemoryOutdated):
+        await appender.append([], 1, generation)
+    await appender.close()
+    await reader.close()
+
+
+@pytest.mark.parametrize(
+    ("function", "doubts"), [("GetNewTransactionId", 0), ("SyncRepWaitForLSN", 1)]
+)
+def test_a_warning_that_a_vacuum_will_be_due_casts_no_doubt_on_a_commit(function, doubts) -> None:
+    """It comes with every commit for weeks; any other may be about the commit."""
+    told = SimpleNamespace(
+        severity_nonlocalized="WARNING",
+        source_function=function,
+        sqlstate="01000",
+        message_primary="a warning",
+    )
+    statement: Any = SimpleNamespace(_warnings=[])
+    PreparedStatement._take_notice(statement, told)  # type: ignore[arg-type]
+    assert len(statement._warnings) == doubts

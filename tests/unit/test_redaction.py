@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from adapters.providers.redaction import Redactor
+from adapters.providers.redaction import UNVERIFIED_MAX, Redactor
 
 TOKEN = "00canary"
 REDACTOR = Redactor(("session_token", "id"))
@@ -89,3 +89,10 @@ def test_nothing_is_parsed_of_a_body_that_nobody_signed():
     """JSON comes after the signature; who has none has no token of ours."""
     body = b"{'session_token': '00guess'}"
     assert REDACTOR.body(body, verified=False, malformed=True) == body
+
+
+def test_a_large_body_that_anybody_may_have_sent_is_not_kept():
+    """Whoever found the address could fill the disk that bets need."""
+    body = b'{"a":"' + b"x" * UNVERIFIED_MAX + b'"}'
+    assert REDACTOR.body(body, verified=False, malformed=False) == withheld(body)
+    assert REDACTOR.body(body, verified=True, malformed=False) == body
