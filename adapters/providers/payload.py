@@ -22,7 +22,7 @@ ID_LENGTH_MAX: Final = 255
 """Longest id in characters. Providers use UUIDs and names; a longer one does not fit an index."""
 
 QUERY_FIELDS_MAX: Final = 32
-"""More parameters than these are malformed; the vendor sends two."""
+"""More parameters than these are malformed: no call knows half as many."""
 
 BACKSLASH: Final = ord("\\")
 """Looked for as a byte: as one of bytes it would cost many times as much, for every call."""

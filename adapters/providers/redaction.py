@@ -17,7 +17,7 @@ REDACTED: Final = "[redacted]"
 _REDACTED: Final = REDACTED.encode()
 
 UNVERIFIED_MAX: Final = 4_096
-"""Bytes of a body that are kept though nobody vouches for it; no provider's call is that long."""
+"""Bytes of a body that are kept though nobody vouches for it: several times a usual call."""
 
 
 class Redactor:
