@@ -81,7 +81,7 @@ async def record_scales(url: str, scales: Mapping[str, int]) -> None:
     async with await connect(url, "schema", role=None, settings=_UNREPLICATED) as connection:
         columns = list(scales), list(scales.values())
         await connection.execute(statement("record_scales"), columns)
-    await check_scales(url, scales)
+        await _compare_scales(connection, scales)
 
 
 async def check_scales(url: str, scales: Mapping[str, int]) -> None:
@@ -90,8 +90,12 @@ async def check_scales(url: str, scales: Mapping[str, int]) -> None:
     Every stored amount of it would be read as another.
     """
     async with await _connect(url) as connection:
-        cursor = await connection.execute(statement("scales"))
-        kept: dict[str, int] = dict(await cursor.fetchall())
+        await _compare_scales(connection, scales)
+
+
+async def _compare_scales(connection: Connection, scales: Mapping[str, int]) -> None:
+    cursor = await connection.execute(statement("scales"))
+    kept: dict[str, int] = dict(await cursor.fetchall())
     for code in kept.keys() - scales.keys():
         raise SchemaError(
             f"the database keeps {code} with {kept[code]} decimals, the configuration does not know"
