@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import multiprocessing
 import os
 import signal
@@ -87,14 +88,15 @@ def stop_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
 
-    def hang_up() -> None:
-        # It comes once from the terminal and once from the shell, also after the loop has ended.
-        loop.remove_signal_handler(signal.SIGHUP)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        stopped.set()
+    def hang_up(_number: int, _frame: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stopped.set)
 
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-        loop.add_signal_handler(signal.SIGHUP, hang_up)
+        # It comes once from the terminal and once from the shell, also after the loop has ended: a
+        # handler of the loop's own would be gone by then, and the second one would kill.
+        signal.signal(signal.SIGHUP, hang_up)
+        atexit.register(signal.signal, signal.SIGHUP, signal.SIG_IGN)
     return stopped
 
 
