@@ -130,6 +130,16 @@ class Pending:
             self.answer.set_result(outcome)
 
 
+def streams_of(batch: Sequence[Pending]) -> dict[str, None]:
+    """Every stream that the decisions look at, once."""
+    streams = dict.fromkeys(pending.stream for pending in batch)
+    for pending in batch:
+        game = pending.game_stream()
+        if game is not None:
+            streams[game] = None
+    return streams
+
+
 def set_aside(batch: Sequence[Pending], unreadable: set[str]) -> None:
     """Refuse who needs a stream that cannot be read: the others shall not pay for it."""
     for pending in batch if unreadable else ():

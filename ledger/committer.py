@@ -19,7 +19,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from ledger.batch import Attempt, Head, Outcome, Pending, set_aside
+from ledger.batch import Attempt, Head, Outcome, Pending, set_aside, streams_of
 from ledger.codec import player_stream
 from ledger.commands import Command, SetGame
 from ledger.loading import Loader
@@ -288,11 +288,7 @@ class Committer:
         raise RuntimeError("a decision asks without end")
 
     async def _heads_of(self, batch: Sequence[Pending]) -> dict[str, Head]:
-        wanted = dict.fromkeys(pending.stream for pending in batch)
-        for pending in batch:
-            game = pending.game_stream()
-            if game is not None:
-                wanted[game] = None
+        wanted = streams_of(batch)
         missing = [stream for stream in wanted if stream not in self._heads]
         if missing:
             found = await self._loader.heads(missing)

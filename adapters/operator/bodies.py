@@ -19,35 +19,25 @@ CurrencyCode = Annotated[
     str,
     Meta(min_length=2, max_length=12, description="ISO 4217 or configured.", examples=["EUR"]),
 ]
-Amount = Annotated[
-    str,
-    Meta(
-        max_length=64,
-        description="Decimal in main units, more than 0, no finer than the currency's scale; a"
-        " number is refused.",
-        examples=["12.50"],
-        extra_json_schema={"pattern": r"^(?=.*[1-9])[0-9]+(\.[0-9]+)?$"},
-    ),
-]
-LimitAmount = Annotated[
-    str,
-    Meta(
-        max_length=64,
-        description="Decimal in main units, no finer than the currency's scale; a number is"
-        " refused.",
-        examples=["100.00"],
-        extra_json_schema={"pattern": r"^[0-9]+(\.[0-9]+)?$"},
-    ),
-]
+
+
+def _amount(which: str, example: str, before: str = "", *, max_length: int = 64) -> Meta:
+    """A decimal string; ``before``: what its pattern has in front of the digits."""
+    return Meta(
+        max_length=max_length,
+        description=f"Decimal in main units{which}, no finer than the currency's scale; a number"
+        " is refused.",
+        examples=[example],
+        extra_json_schema={"pattern": rf"^{before}[0-9]+(\.[0-9]+)?$"},
+    )
+
+
+_NOT_ZERO: Final = "(?=.*[1-9])"
+
+Amount = Annotated[str, _amount(", more than 0", "12.50", _NOT_ZERO)]
+LimitAmount = Annotated[str, _amount("", "100.00")]
 SignedAmount = Annotated[
-    str,
-    Meta(
-        max_length=65,
-        description="Decimal in main units, negative to take away, not 0, no finer than the"
-        " currency's scale; a number is refused.",
-        examples=["-12.50"],
-        extra_json_schema={"pattern": r"^(?=.*[1-9])-?[0-9]+(\.[0-9]+)?$"},
-    ),
+    str, _amount(", negative to take away, not 0", "-12.50", f"{_NOT_ZERO}-?", max_length=65)
 ]
 Reason = Annotated[
     str,

@@ -125,10 +125,12 @@ async def test_an_upgrade_and_a_start_wait_for_no_standby(own_server: EmbeddedPo
     with databases.fresh() as name:
         admin_url = own_server.url(name, SUPERUSER)
         require_missing_standby(own_server)
-        async with asyncio.timeout(20):
-            await initialise(admin_url, 1)
-            await record_scales(own_server.url(name), {"EUR": 5, "XGM": 5})
-        require_standby(own_server, "")
+        try:
+            async with asyncio.timeout(20):
+                await initialise(admin_url, 1)
+                await record_scales(own_server.url(name), {"EUR": 5, "XGM": 5})
+        finally:
+            require_standby(own_server, "")
 
 
 @pytest.mark.parametrize("messages", ["warning", "error"])
