@@ -164,7 +164,8 @@ class ViewWriter:
         )
         connection = self._held()
         parameters = (self.error, self.view.name, self.position)
-        await connection.execute(statement("stop", self._schema), parameters)
+        with hung_up_after(_LOOK_S, connection):
+            await connection.execute(statement("stop", self._schema), parameters)
 
     async def _write(self, entries: Sequence[Entry], changes: Sequence[Change]) -> None:
         connection = self._held()

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -116,8 +116,18 @@ async def test_no_view_is_written_on_another_server_than_the_log_is_read_from(
     await runner.close()
 
 
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param(ViewWriter.look, id="a look at the view"),
+        pytest.param(lambda writer: writer._stop("why"), id="a note that it stopped"),
+    ],
+)
 async def test_a_view_whose_connection_is_silent_holds_up_the_others_for_a_moment_only(
-    database_url: str, admin_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str,
+    admin_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[ViewWriter], Awaitable[None]],
 ):
     """Its look had no end, and no view of the partition moved until somebody came."""
     monkeypatch.setattr(writer_module, "_LOOK_S", 0.3)
@@ -127,7 +137,7 @@ async def test_a_view_whose_connection_is_silent_holds_up_the_others_for_a_momen
     with frozen(admin_url, "view ledger_p00.rounds"):
         async with asyncio.timeout(10):
             with pytest.raises(psycopg.OperationalError):
-                await silent.look()
+                await work(silent)
     await runner.close()
 
 
