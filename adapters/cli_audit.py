@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import click
@@ -19,12 +20,12 @@ from projections.audit import Finding, audit
 from projections.feed import ROLE as VIEWS_ROLE
 from projections.rebuild import RebuildBusy, Unfoldable, compare
 from projections.registry import VIEW_NAMES
-from projections.reports.errors import ViewsBehind, ViewsStopped
+from projections.reports.errors import ViewsBehind
 
 _SHOWN = 20
 _QUICK = (
     "; compared were balances, the sums of rounds, totals, and the accounts of players and"
-    " providers, but not the exceptions, nor every row"
+    " providers, as far as those views have not stopped, but not the exceptions, nor every row"
 )
 
 
@@ -52,7 +53,7 @@ def views(*, settings: Settings, quick: bool) -> int:
             raise CommandError(str(error)) from error
     _list(findings)
     limits = _QUICK if quick else ""
-    click.echo(f"{len(findings)} differences between the views and the events{limits}")
+    click.echo(f"{_count(findings)} differences between the views and the events{limits}")
     return DIFFERENCE if findings else DONE
 
 
@@ -75,13 +76,7 @@ async def _fold(url: str, partition: int, currencies: Currencies, bars: Progress
     def show(done: int, total: int) -> None:
         bars.update(bar, completed=done, total=total)
 
-    try:
-        return await audit(url, partition, currencies, show)
-    except ViewsStopped as stopped:
-        return [
-            Finding(view, partition, f"has stopped: {reason}")
-            for view, reason in stopped.reasons.items()
-        ]
+    return await audit(url, partition, currencies, show)
 
 
 async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[Finding]:
@@ -94,14 +89,26 @@ async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[
         differences = await compare(url, partition, name, show)
     except Unfoldable as error:
         return [Finding(name, partition, f"cannot be made anew: {' '.join(str(error).split())}")]
-    return [
+    told = [
         Finding(name, partition, f"{each.table}: {each.kind} row {each.row}")
         for each in differences
     ]
+    all_of = {(each.table, each.kind): each.of for each in differences}
+    shown = Counter((each.table, each.kind) for each in differences)
+    more = [
+        Finding(name, partition, f"{table}: {count} more {kind} rows", count)
+        for (table, kind), of in all_of.items()
+        if (count := of - shown[table, kind])
+    ]
+    return told + more
 
 
 def _list(findings: Sequence[Finding]) -> None:
     for finding in findings[:_SHOWN]:
         click.echo(f"{finding.view}, partition {finding.partition}: {finding.what}")
     if len(findings) > _SHOWN:
-        click.echo(f"and {len(findings) - _SHOWN} more")
+        click.echo(f"and {_count(findings[_SHOWN:])} more")
+
+
+def _count(findings: Sequence[Finding]) -> int:
+    return sum(finding.count for finding in findings)

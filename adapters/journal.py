@@ -38,8 +38,6 @@ _PAUSE_MAX_S: Final = 1.0
 """The longest pause between tries while writes fail."""
 _WRITE_S: Final = 5.0
 """After this a write, its connecting included, is given up: the database may be gone silently."""
-_READ_S: Final = 10.0
-"""After this a look into the journal is given up: its table is locked, or the database frozen."""
 _PART_ENTRIES: Final = 2_000
 _PART_BYTES: Final = 4 * 2**20
 """What is written at once: packing more would hold up every call, and not be through in time."""
@@ -128,9 +126,8 @@ class Journal:
         }
         connection = await connect(self._url, "journal")
         async with connection, connection.cursor(row_factory=dict_row) as cursor:
-            with hung_up_after(_READ_S, connection):
-                await cursor.execute(statement("calls_of_transaction"), wanted)
-                rows = await cursor.fetchall()
+            await cursor.execute(statement("calls_of_transaction"), wanted)
+            rows = await cursor.fetchall()
         return rows, rows[0]["found"] - len(rows) if rows else 0
 
     async def _flush(self) -> None:

@@ -1,6 +1,7 @@
-"""A view that stands ahead of its log: that was cut or swapped, or the view's position altered.
+"""A view whose position cannot be gone on from.
 
-It would pass over the next events without a word. So it stops, and only a view made anew goes on.
+It stands ahead of its log (that was cut or swapped, or the position altered) and would pass over
+the next events without a word: it stops, and only a view made anew goes on. Or it has none.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ def ahead_of_log(view: str, position: int, head: int) -> str | None:
         f"{_BEGINNING}{view} stands at event {position}, the log ends at {head};"
         f" `wallet-ledger rebuild {view}` makes the view anew"
     )
+
+
+def gone(view: str, schema: str) -> str:
+    """Why a view cannot be judged whose row is missing: nobody knows how far it is."""
+    return f"{view} has no row in {schema}.projections; an administrator must put it back"
 
 
 def was_ahead(error: str | None) -> bool:

@@ -17,6 +17,7 @@ from psycopg.errors import DataError, IntegrityError, LockNotAvailable
 
 from ledger.connections import Connection, connect, server_of
 from ledger.sql import schema_name
+from projections.ahead import gone
 from projections.entries import Entry
 from projections.feed import ROLE, Feed
 from projections.registry import view_named
@@ -53,6 +54,8 @@ class Difference(msgspec.Struct, frozen=True):
     kind: Literal["missing", "unexpected"]
     """missing: the fold has it and the view does not; unexpected: the other way round."""
     row: dict[str, Any]
+    of: int
+    """How many such rows the table has, told or not."""
 
 
 async def rebuild(url: str, partition: int, name: str, progress: Progress | None = None) -> int:
@@ -63,6 +66,7 @@ async def rebuild(url: str, partition: int, name: str, progress: Progress | None
     it is.
     """
     async with _shadow(url, partition, name, progress) as shadow:
+        await shadow.live_position()  # there is one
         await shadow.advance(await shadow.feed.head())
         for tries in range(1, _SWAP_TRIES + 1):
             try:
@@ -118,8 +122,11 @@ class _Shadow:
                     return
 
     async def live_position(self) -> int:
-        """Where the live view is."""
-        return int(await self._execute("position", self._view.name))
+        """Where the live view is. Raises `Unfoldable` where nobody knows."""
+        position = await self._execute("position", self._view.name)
+        if position is None:
+            raise Unfoldable(gone(self._view.name, self._schema))
+        return int(position)
 
     async def swap(self) -> int:
         """Hold the live view, write what came meanwhile, and change places."""
@@ -145,10 +152,10 @@ class _Shadow:
             for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
                 await self._connection.execute(f"SET LOCAL {setting} = on".encode())
             return [
-                Difference(self._view.name, self._partition, table, kind, row)
+                Difference(self._view.name, self._partition, table, kind, row, of)
                 for table in self._view.tables
                 for kind in ("missing", "unexpected")
-                for row in await self._rows(kind, table)
+                for row, of in await self._rows(kind, table)
             ]
 
     async def _step(self, until: int) -> bool:
@@ -179,10 +186,10 @@ class _Shadow:
             # Whatever it is: the live view would stop at it, and here it is said.
             raise Unfoldable(str(error) or type(error).__name__) from error
 
-    async def _rows(self, kind: str, table: str) -> list[dict[str, Any]]:
+    async def _rows(self, kind: str, table: str) -> list[tuple[dict[str, Any], int]]:
         query = statement(f"{kind}_rows", self._schema).replace(b"{table}", table.encode())
         cursor = await self._connection.execute(query, (_SAMPLES,))
-        return [row[0] for row in await cursor.fetchall()]
+        return [(row[0], row[1]) for row in await cursor.fetchall()]
 
     async def _execute(self, name: str, parameter: object) -> Any:
         cursor = await self._connection.execute(statement(name, self._schema), (parameter,))

@@ -13,7 +13,8 @@ import msgspec
 from ledger.chain import HASH_SIZE
 from ledger.endpoints import Reader
 from ledger.sql import schema_name
-from projections.ahead import ahead_of_log
+from projections.ahead import ahead_of_log, gone
+from projections.registry import VIEW_NAMES
 from projections.sql import statement
 
 
@@ -53,7 +54,7 @@ class StatusReader:
     async def read(self) -> list[ViewStatus]:
         """Every view's status by name. Raises `ledger.endpoints.StoreUnavailable`."""
         now = datetime.now(UTC)
-        return [
+        found = [
             ViewStatus(
                 view=view,
                 partition=self._partition,
@@ -68,6 +69,12 @@ class StatusReader:
                 statement("statuses", self._schema)
             )
         ]
+        missing = set(VIEW_NAMES) - {status.view for status in found}
+        lost = [
+            ViewStatus(view, self._partition, 0, 0, 0, 0.0, gone(view, self._schema))
+            for view in missing
+        ]
+        return sorted(found + lost, key=lambda status: status.view)
 
     async def close(self) -> None:
         """Close the connection."""

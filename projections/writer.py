@@ -14,7 +14,7 @@ from psycopg.errors import DataError, IntegrityError
 
 from ledger.connections import Connection, connect, hung_up_after, server_of
 from ledger.sql import schema_name
-from projections.ahead import ahead_of_log, was_ahead
+from projections.ahead import ahead_of_log, gone, was_ahead
 from projections.entries import Entry
 from projections.feed import ROLE
 from projections.sql import LIVE, statement
@@ -86,7 +86,8 @@ class ViewWriter:
         if not await self._lock():
             return False
         await self.look()
-        log.info("view_taken", schema=self._schema, view=self.view.name, position=self.position)
+        if self.position is not None:
+            log.info("view_taken", schema=self._schema, view=self.view.name, position=self.position)
         return True
 
     async def look(self) -> None:
@@ -98,9 +99,12 @@ class ViewWriter:
         name = self.view.name
         with hung_up_after(_LOOK_S, self._held()):
             cursor = await self._held().execute(statement("place", self._schema), (name,))
-            position, error, head = await cursor.fetchone() or (None, None, 0)
-        self.position = position
-        reason = error if was_ahead(error) else ahead_of_log(name, position or 0, head)
+            place = await cursor.fetchone()
+        if place is None:
+            self._stopped_at(None, gone(name, self._schema))
+            return
+        self.position, error, head = place
+        reason = error if was_ahead(error) else ahead_of_log(name, place[0], head)
         if reason is None:
             self.stopped = self.stopped and error is not None
             self.error = self.error if self.stopped else None
@@ -153,15 +157,16 @@ class ViewWriter:
             if after is not None:
                 await self.advance(after, half, self.fold(half))
 
+    def _stopped_at(self, position: int | None, reason: str) -> None:
+        if not self.stopped:
+            name = self.view.name
+            log.error(
+                "view_stopped", schema=self._schema, view=name, position=position, error=reason
+            )
+        self.position, self.stopped, self.error = position, True, reason
+
     async def _stop(self, reason: str) -> None:
-        self.stopped, self.error = True, reason
-        log.error(
-            "view_stopped",
-            schema=self._schema,
-            view=self.view.name,
-            position=self.position,
-            error=self.error,
-        )
+        self._stopped_at(self.position, reason)
         connection = self._held()
         parameters = (self.error, self.view.name, self.position)
         with hung_up_after(_LOOK_S, connection):

@@ -22,6 +22,7 @@ from adapters.operator.events import EventView, event_view
 from adapters.operator.parsing import parse_moment
 from adapters.operator.problems import ProblemFound, malformed
 from adapters.operator.route import Api, ApiCall, Nothing, Reply, Route
+from adapters.providers.registry import PROVIDERS
 from ledger.commands import OPERATOR
 
 SKEW_MAX: Final = timedelta(minutes=1)
@@ -76,6 +77,8 @@ async def get_transactions(api: Api, call: ApiCall, _: Nothing) -> Reply:
     rows, left_out = await api.journal.calls(integration, transaction_id)
     calls = [call_view(row) for row in rows]
     if not views:
+        if integration != OPERATOR and integration not in api.keys_of and not calls:
+            raise ProblemFound("not_found", "no such integration")
         detail = "no movement bears this id"
         raise ProblemFound("not_found", detail, calls=calls, calls_left_out=left_out)
     booked = {(view.operation, player_id) for player_id, view in views}
@@ -93,12 +96,12 @@ async def get_transactions(api: Api, call: ApiCall, _: Nothing) -> Reply:
 
 
 def _keys(api: Api, integration: str, transaction_id: str) -> Sequence[str]:
+    """Of an integration that is no longer configured: those of every protocol."""
     if integration == OPERATOR:
         return movements.keys_of(transaction_id)
-    keys_of = api.keys_of.get(integration)
-    if keys_of is None:
-        raise ProblemFound("not_found", "no such integration")
-    return keys_of(transaction_id)
+    if integration in api.keys_of:
+        return api.keys_of[integration](transaction_id)
+    return sorted({key for each in PROVIDERS.values() for key in each.keys_of(transaction_id)})
 
 
 async def _movements(

@@ -32,7 +32,8 @@ class Adapter(Generic[SettingsT]):
         self.ledger = ledger
         self.currencies = currencies
 
-    def keys_of(self, transaction_id: str) -> Sequence[str]:
+    @classmethod
+    def keys_of(cls, transaction_id: str) -> Sequence[str]:
         """The id itself, where it is unique over all operations."""
         return (transaction_id,)
 

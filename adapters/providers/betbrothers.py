@@ -73,7 +73,8 @@ class BetBrothersProvider(Adapter[BetBrothers]):
         presented = call.headers.get("X-REQUEST-SIGN")
         call.key_id = verify_hex(self.settings.secrets, presented, call.body)
 
-    def keys_of(self, transaction_id: str) -> Sequence[str]:
+    @classmethod
+    def keys_of(cls, transaction_id: str) -> Sequence[str]:
         """One an action: the vendor uses an id for several."""
         return tuple(f"{action}:{transaction_id}" for action in _COMMANDS)
 

@@ -116,8 +116,12 @@ class Provider(Protocol):
         """
         ...
 
-    def keys_of(self, transaction_id: str) -> Sequence[str]:
-        """Every idempotency key under which the provider's id may have been booked."""
+    @classmethod
+    def keys_of(cls, transaction_id: str) -> Sequence[str]:
+        """Every idempotency key under which the provider's id may have been booked.
+
+        Also asked of an integration that is no longer configured.
+        """
         ...
 
     def refuse(self, call: Call, refused: Refused) -> Reply:

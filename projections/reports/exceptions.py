@@ -43,7 +43,7 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[tuple[Any, ...]]:
         "exceptions",
         {
             "begins": asked.period.begins,
-            "ends": asked.period.ends or "infinity",
+            "ends": asked.ends,
             "kind": filters.kind,
             "integration": filters.integration,
             "player_id": filters.player_id,

@@ -40,7 +40,7 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[Found]:
         "large_wins",
         {
             "begins": asked.period.begins,
-            "ends": asked.period.ends or "infinity",
+            "ends": asked.ends,
             "currencies": list(thresholds),
             "thresholds": list(thresholds.values()),
             "topic": WinCredited.NAME,

@@ -53,12 +53,12 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[OpenRound]:
     """The open rounds of a partition."""
     if asked.is_ahead:
         return []
-    older = timedelta(hours=asked.filters.older_than_h or 0)
+    older = asked.filters.older_than_h
     return await open_rounds(
         asked,
         snapshot,
         at=asked.ends if asked.is_over else None,
-        opened_before=asked.ends - older,
+        opened_before=None if older is None else asked.ends - timedelta(hours=older),
     )
 
 
@@ -100,7 +100,7 @@ def _row(asked: Asked, found: OpenRound) -> Row:
         found.game,
         found.opened_at,
         found.last_activity_at,
-        (asked.ends - found.opened_at) // timedelta(hours=1),
+        max(asked.ends - found.opened_at, timedelta()) // timedelta(hours=1),
         band(asked, found),
         found.currency,
         found.bet_count,

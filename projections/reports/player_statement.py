@@ -117,9 +117,9 @@ async def _read(asked: Asked, snapshot: Snapshot, stream: str) -> Statement | No
     head = await snapshot.value("stream_head", (stream,))
     if not head:
         return None
-    begins, ends = asked.period.begins, asked.period.ends
+    begins = asked.period.begins
     first = 1 if begins is None else await _first_since(snapshot, stream, begins, head)
-    last = head + 1 if ends is None else await _first_since(snapshot, stream, ends, head)
+    last = await _first_since(snapshot, stream, asked.ends, head)
     opening = await _wallets(snapshot, stream, first)
     return Statement(opening, await _movements(asked, snapshot, stream, first, last))
 

@@ -14,7 +14,7 @@ import msgspec
 
 from ledger.connections import Connection, connect
 from ledger.sql import schema_name
-from projections.ahead import ahead_of_log, was_ahead
+from projections.ahead import ahead_of_log, gone, was_ahead
 from projections.registry import view_named
 from projections.reports.errors import ViewsBehind, ViewsStopped
 from projections.reports.queries import query
@@ -96,7 +96,7 @@ async def open_snapshot(url: str, partition: int, views: Sequence[str]) -> Async
         states: list[ViewState] = []
         for _ in range(_TRIES):
             await _begin(connection, schema, views)
-            states = await _states(connection, schema, views)
+            states = await _states(connection, partition, views)
             positions = {state.view: state.position for state in states}
             if len(set(positions.values())) <= 1:
                 yield Snapshot(connection, partition, positions)
@@ -128,7 +128,7 @@ async def _wait(connection: Connection, partition: int, views: Sequence[str]) ->
     head = (await cursor.fetchone() or (0,))[0]
     deadline = asyncio.get_running_loop().time() + CATCH_UP_S
     while True:
-        states = await _states(connection, schema, views)
+        states = await _states(connection, partition, views)
         stopped = {state.view: why for state in states if (why := state.stopped(head))}
         if stopped:
             raise ViewsStopped(partition, stopped)
@@ -140,9 +140,15 @@ async def _wait(connection: Connection, partition: int, views: Sequence[str]) ->
         await asyncio.sleep(_POLL_S)
 
 
-async def _states(connection: Connection, schema: str, views: Sequence[str]) -> list[ViewState]:
+async def _states(connection: Connection, partition: int, views: Sequence[str]) -> list[ViewState]:
+    """Where each of the views stands. Raises `ViewsStopped` where one of them stands nowhere."""
+    schema = schema_name(partition)
     cursor = await connection.execute(query("states", schema), (list(views),))
-    return [ViewState(*row) for row in await cursor.fetchall()]
+    states = [ViewState(*row) for row in await cursor.fetchall()]
+    missing = set(views) - {state.view for state in states}
+    if missing:
+        raise ViewsStopped(partition, {view: gone(view, schema) for view in sorted(missing)})
+    return states
 
 
 def _how_far(state: ViewState, partition: int, head: int) -> str:

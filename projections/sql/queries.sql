@@ -167,13 +167,13 @@ SELECT {schema}.begin_rebuild(%s)
 SELECT {schema}.swap_rebuilt(%s)
 
 -- name: missing_rows
--- In the fresh fold but not in the view, as JSON.
-SELECT to_jsonb(difference) FROM (
+-- In the fresh fold but not in the view, as JSON; and how many there are.
+SELECT to_jsonb(difference), count(*) OVER () FROM (
     SELECT * FROM {schema}.{table}_rebuild EXCEPT SELECT * FROM {schema}.{table}
 ) AS difference LIMIT %s
 
 -- name: unexpected_rows
--- In the view but not in the fresh fold, as JSON.
-SELECT to_jsonb(difference) FROM (
+-- In the view but not in the fresh fold, as JSON; and how many there are.
+SELECT to_jsonb(difference), count(*) OVER () FROM (
     SELECT * FROM {schema}.{table} EXCEPT SELECT * FROM {schema}.{table}_rebuild
 ) AS difference LIMIT %s

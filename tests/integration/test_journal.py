@@ -388,18 +388,6 @@ async def test_of_an_id_that_no_call_carried_nothing_is_found(database_url: str)
     assert await Journal(database_url, Metrics()).calls("test", "unheard of") == ([], 0)
 
 
-async def test_a_look_into_a_locked_journal_ends_with_an_error(
-    database_url: str, admin_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An operator's call waited as long as somebody's VACUUM FULL, or a frozen database, lasted."""
-    monkeypatch.setattr(module, "_READ_S", 0.3)
-    with psycopg.connect(admin_url) as locking:
-        locking.execute("LOCK TABLE ledger.calls")
-        async with asyncio.timeout(10):
-            with pytest.raises(psycopg.OperationalError):
-                await Journal(database_url, Metrics()).calls("test", "any")
-
-
 async def test_a_day_begins_while_somebody_reads_the_journal_at_length(
     database_url: str, admin_url: str
 ) -> None:

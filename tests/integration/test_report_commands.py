@@ -16,6 +16,8 @@ from adapters import cli
 from adapters.catching_up import catch_up
 from ledger.embedded import SUPERUSER
 from ledger.store import Store
+from projections.registry import VIEW_NAMES
+from projections.reports.registry import REPORTS
 from tests.integration.report_story import tell
 
 Run = Callable[..., tuple[int, str, str]]
@@ -184,7 +186,8 @@ def test_views_that_agree_are_said_to(run):
     compared = "balances, the sums of rounds, totals, and the accounts of players and providers"
     assert (code, out) == (
         0,
-        f"{said}; compared were {compared}, but not the exceptions, nor every row\n",
+        f"{said}; compared were {compared}, as far as those views have not stopped, but not the"
+        " exceptions, nor every row\n",
     )
 
 
@@ -348,10 +351,11 @@ def test_a_stopped_view_is_no_view_that_agrees(told, run, execute):
     for quick in ([], ["--quick"]):
         code, out, _ = run("audit", "views", *quick)
         assert code == 1
-        balances, journal, last = out.splitlines()
+        balances, journal, itself, last = out.splitlines()
         assert balances.startswith(f"balances, partition 0: has stopped: {event}: ")
         assert journal.startswith(f"journal, partition 0: has stopped: {event}: ")
-        assert last.startswith("2 differences between the views and the events")
+        assert itself.startswith("events, partition 0: event 30 ")
+        assert last.startswith("3 differences between the views and the events")
 
 
 def test_a_view_ahead_of_the_log_is_found_and_a_rebuild_mends_it(run, execute):
@@ -367,6 +371,53 @@ def test_a_view_ahead_of_the_log_is_found_and_a_rebuild_mends_it(run, execute):
         assert out.splitlines()[0] == said
     assert run("rebuild", "rounds")[1] == "rounds, partition 0: rebuilt up to event 29\n"
     assert run("audit", "views")[0] == 0
+
+
+def test_a_stopped_view_keeps_no_other_from_being_compared(told, run, execute):
+    """Whoever falsifies totals could have stopped the audit by touching another view."""
+    assert run("audit", "views", "--quick")[0] == 0
+    execute("UPDATE ledger_p00.projections SET position = 40 WHERE view = 'rounds'")
+    execute("UPDATE ledger_p00.totals SET bet_count = bet_count + 1 WHERE game = 'roulette'")
+    code, out, _ = run("audit", "views", "--quick")
+    assert code == 1
+    assert [line.partition(",")[0] for line in out.splitlines()[:-1]] == ["rounds", "totals"]
+
+
+@pytest.mark.parametrize("view", VIEW_NAMES)
+def test_a_view_that_stands_nowhere_is_a_finding_and_in_no_report(told, run, execute, view):
+    """Without its row nothing told how old it was, and reports showed it as if it were new."""
+    assert run("audit", "views", "--quick")[0] == 0
+    execute(f"DELETE FROM ledger_p00.projections WHERE view = '{view}'")
+    reason = f"{view} has no row in ledger_p00.projections; an administrator must put it back"
+    for quick, lines in (["--quick"], 2), ([], 3):
+        code, out, _ = run("audit", "views", *quick)
+        assert (code, len(out.splitlines())) == (1, lines)
+        assert out.splitlines()[0] == f"{view}, partition 0: has stopped: {reason}"
+    code, out, err = run("rebuild", view)
+    assert (code, out) == (2, "")
+    assert reason in err
+    for name, kind in REPORTS.items():
+        if view in kind.views:
+            code, out, err = run("report", name)
+            assert (code, out) == (2, "")
+            assert reason in err
+
+
+def test_every_difference_counts_also_those_that_are_not_shown(told, run, execute):
+    """Twenty falsified rows are another matter than twenty thousand."""
+    assert run("audit", "views", "--quick")[0] == 0
+    execute(
+        "INSERT INTO ledger_p00.balances SELECT"
+        " (jsonb_populate_record(kept, jsonb_build_object('player_id', 'x' || n))).*"
+        " FROM ledger_p00.balances AS kept, generate_series(1, 25) AS n"
+        " WHERE player_id = 'anna' AND currency = 'EUR'"
+    )
+    code, out, _ = run("audit", "views")
+    assert code == 1
+    assert out.splitlines()[-2:] == [
+        "and 30 more",
+        "50 differences between the views and the events",
+    ]
 
 
 def test_a_rebuild_that_cannot_take_an_event_leaves_the_view_and_is_code_two(told, run, execute):

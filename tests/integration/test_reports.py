@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
+from ledger import commands as c
 from ledger.currencies import Currencies
 from ledger.store import Store
 from projections.reports import known, source
@@ -22,7 +24,7 @@ from projections.reports.report import NO_ACTIVITY, Report
 from projections.reports.rounds import FIRST, RoundFilters, RoundRow, Rounds
 from projections.reports.service import Reports
 from projections.runner import Runner
-from tests.integration.report_story import Story, at, tell
+from tests.integration.report_story import EUR, Story, at, game, session, tell
 
 
 @pytest.fixture(scope="module")
@@ -513,6 +515,35 @@ async def test_a_report_waits_for_views_and_is_refused_where_they_do_not_come(
         ):
             await make(url, "totals")
         assert (await make(url, "player-statement", player_id="ben")).table.rows
+
+
+async def test_a_list_without_an_end_ends_with_the_moment_that_it_states(
+    postgres, databases, template_database
+):
+    """It held what came while it was made, and clocks of several machines differ."""
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    late = {"amount": 20_000 * EUR, "tags": {"jackpot": True}}
+    bet = {"amount": 1, "round_id": "late", "session": "another"}
+    with databases.fresh(template_database) as name:
+        url = postgres.url(name)
+        story = await tell()
+        await story.tell(soon, msgspec.structs.replace(session("anna"), session="another"))
+        await story.tell(soon, game(c.CreditWin, "anna", "late-win", **late))
+        await story.tell(soon, game(c.PlaceBet, "anna", "late-bet", **bet))
+        await story.tell(soon, game(c.RefundBet, "anna", "late-refund", original_key="none"))
+        await _append(url, story)
+        for wanted, filters in (
+            ("exceptions", {}),
+            ("large-wins", {}),
+            ("player-statement", {"player_id": "anna"}),
+        ):
+            report = await make(url, wanted, **filters)
+            same = await make(url, wanted, None, report.generated_at.isoformat(), **filters)
+            then = await make(url, wanted, None, (soon + timedelta(hours=2)).isoformat(), **filters)
+            assert len(report.table.rows) == len(same.table.rows) == len(then.table.rows)
+            assert report.totals.rows == same.totals.rows == then.totals.rows
+        ages = picked(await make(url, "open-rounds"), "round_id", "age_h")
+        assert ("late", 0) in ages
 
 
 async def test_a_report_rests_on_no_view_that_is_ahead_of_the_log(
