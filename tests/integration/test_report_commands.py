@@ -186,8 +186,10 @@ def test_views_that_agree_are_said_to(run):
     compared = "balances, the sums of rounds, totals, and the accounts of players and providers"
     assert (code, out) == (
         0,
-        f"{said}; compared were {compared}, as far as those views have not stopped, but not the"
-        " exceptions, nor every row\n",
+        (
+            f"{said}; compared were {compared}, as far as those views have not stopped, but not the"
+            " exceptions, nor every row\n"
+        ),
     )
 
 
