@@ -69,7 +69,8 @@ def create_app(
             app.router.add_route(route.method, route.path, route.handler)
             app[PROVIDER_CALLS][route.method, route.path] = route.handler
     app[PROJECTING] = Projecting(url, settings.database.partitions, metrics, None)
-    operator.setup(app, ledger, settings, providers, journal, views=DatabaseViews(url, settings))
+    views = DatabaseViews(url, settings)
+    operator.setup(app, ledger, settings, providers, journal, views=views, metrics=metrics)
     app.add_routes(
         [
             web.get("/health/live", _live),

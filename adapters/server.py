@@ -12,6 +12,7 @@ import asyncio
 import gc
 import multiprocessing
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -53,6 +54,7 @@ _CONNECTION: Final[dict[str, Any]] = {
     "lingering_time": _LINGER_S,
 }
 _SHUTDOWN_S: Final = 10.0
+_TAKE_IN_TICK_S: Final = 0.01
 _BACKLOG: Final = 1024
 _COLLECT_AFTER: Final = 50_000
 
@@ -205,13 +207,37 @@ async def _listening(
         yield
     finally:
         server.close()
+        await _take_in(manager, settings.limits.body_timeout_s)
         await runner.cleanup()
+
+
+async def _take_in(manager: web.Server, most_s: float) -> None:
+    """Take in the bodies that are under way, and nothing else: a cleanup throws them away."""
+    await asyncio.sleep(0)  # what has just come becomes a request
+    open_ = [each for each in manager.connections if isinstance(each, _Connection)]
+    for connection in open_:
+        connection.close_after_body()
+    until = time.monotonic() + most_s
+    while any(each.is_taking_in for each in open_) and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(_TAKE_IN_TICK_S)  # an event would cost every call
 
 
 class _Connection(web.RequestHandler):
     """A connection that repeats nothing it was sent: a head that is no HTTP may hold a token."""
 
     __slots__ = ()
+
+    @property
+    def is_taking_in(self) -> bool:
+        """Whether a request is here, but not all of its body."""
+        return self._current_request is not None and not self._current_request.content.is_eof()
+
+    def close_after_body(self) -> None:
+        """Take no further request, but the whole of the one that is under way."""
+        if self._current_request is not None and self.is_taking_in:
+            self._current_request.content.on_eof(self.close)
+        else:
+            self.close()
 
     def handle_error(
         self,

@@ -49,12 +49,10 @@ def place_bet(  # noqa: PLR0911 - one return a refusal, in the order of the tabl
         return Refused(Refusal.SESSION_EXPIRED, "the session is over")
     found = player.round(command.integration, round_id)
     wallet = player.wallets.get(command.currency)
-    if (
-        wallet is None
-        or session.currency != command.currency
-        or (found is not None and found.currency != command.currency)
-    ):
+    if wallet is None or session.currency != command.currency:
         return Refused(Refusal.CURRENCY_MISMATCH, f"the session is not in {command.currency}")
+    if found is not None and found.currency != command.currency:
+        return Refused(Refusal.CURRENCY_MISMATCH, f"round {round_id} is not in {command.currency}")
     refused = _forbidden(player, command, session, now, known)
     if refused is not None:
         return refused
@@ -103,7 +101,11 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
         exceptions += ("round_mismatch",)
     unbound = found is None and command.round_id is None
     fields = _about(player, command, stamp, command.currency, _split(command.amount, found))
-    fields["game"] = command.game or (game_of(found, command.bet_key) if found else None)
+    if found is not None:
+        of_round = game_of(found, command.bet_key)
+    else:
+        of_round = None if session is None else session.game
+    fields["game"] = command.game or of_round
     event = WinCredited(
         **fields,
         round_id=(command.round_id or own_round(command.key)) if found is None else found.round_id,

@@ -17,6 +17,8 @@ import structlog
 from aiohttp import web
 from psycopg import OperationalError
 
+from adapters.metrics import Metrics
+from adapters.operator.answers import MovementView
 from adapters.operator.auth import Gate
 from adapters.operator.gpas_report import GPAS_REPORT
 from adapters.operator.openapi import PREFIX
@@ -27,6 +29,7 @@ from adapters.operator.route import Api, ApiCall, Reply, Route
 from adapters.operator.routes import ROUTES
 from adapters.remote import remote_address
 from adapters.settings import Gpas, Settings
+from ledger.commands import OPERATOR
 from ledger.store import StoreUnavailable
 from projections.reports.errors import ViewsBehind
 
@@ -43,6 +46,7 @@ def setup(
     journal: Journal,
     *,
     views: Views,
+    metrics: Metrics,
 ) -> None:
     """Mount every call of the operator API under ``/api``, and GPAS's report beside GPAS's calls.
 
@@ -51,7 +55,7 @@ def setup(
     keys_of = {name: provider.keys_of for name, provider in providers.items()}
     api = Api(ledger=ledger, settings=settings, keys_of=keys_of, journal=journal, views=views)
     gate = Gate(settings.operator_tokens)
-    logged = _logged(settings)
+    logged = _logged(settings, metrics)
     mounted = web.Application(middlewares=[logged, _problems])
     for route in ROUTES:
         mounted.router.add_route(route.method, route.path, _endpoint(route, api, gate))
@@ -80,6 +84,12 @@ def _endpoint(route: Route[Any], api: Api, gate: Gate) -> _Endpoint:
 
 
 def _response(reply: Reply) -> web.Response:
+    response = _encoded(reply)
+    response[_REPLY] = reply
+    return response
+
+
+def _encoded(reply: Reply) -> web.Response:
     headers = {"Cache-Control": "no-store"}
     if reply.body is None:
         return web.Response(status=reply.status, headers=headers)
@@ -124,9 +134,10 @@ def _answer(request: web.Request, found: ProblemFound) -> web.Response:
 
 
 _CODE = web.ResponseKey("operator_problem", str)
+_REPLY = web.ResponseKey("operator_reply", Reply)
 
 
-def _logged(settings: Settings) -> Any:
+def _logged(settings: Settings, metrics: Metrics) -> Any:
     """The middleware that writes one line a call; a call that changes nothing good is a warning."""
 
     @web.middleware
@@ -134,13 +145,21 @@ def _logged(settings: Settings) -> Any:
         started = time.perf_counter()
         response = await handler(request)
         code = response.get(_CODE)
+        reply = response.get(_REPLY)
+        replayed = reply is not None and reply.replayed
+        if replayed:
+            metrics.idempotency_hit(OPERATOR)
+        booked: dict[str, str] = {}
+        if reply is not None and isinstance(reply.body, MovementView):
+            booked = {"player_id": reply.body.player_id, "transaction_id": reply.body.reference}
         log = _log.warning if code in ("unauthorized", "forbidden") else _log.info
         log(
-            "operator_call",
+            "idempotency_hit" if replayed else "operator_call",
             method=request.method,
             route=_template(request),
             status=response.status,
-            outcome=code or "ok",
+            outcome=code or ("replayed" if replayed else "ok"),
+            **booked,
             actor=request.get(_ACTOR),
             remote=remote_address(request, settings.server.trusted_proxies),
             duration_us=int((time.perf_counter() - started) * 1_000_000),

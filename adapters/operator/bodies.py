@@ -12,6 +12,10 @@ from adapters.providers.payload import ID_LENGTH_MAX
 EVENTS_PAGE_MAX: Final = 1_000
 """Events on one page at most."""
 
+PATH_LENGTH_MAX: Final = {"transaction_id": 3 * ID_LENGTH_MAX}
+"""Characters that a variable of a path may have, where more than an id's: a key of ours may have a
+player and a round in front."""
+
 _NO_NUL: Final = {"pattern": r"^[^\x00]*$"}
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX, extra_json_schema=_NO_NUL)]

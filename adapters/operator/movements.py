@@ -126,7 +126,7 @@ def _command(
 async def _book(api: Api, command: OperatorMovement) -> Reply:
     accepted = await api.execute(command)
     status = 200 if accepted.replayed else 201
-    return Reply(status, await _movement_view(api, accepted))
+    return Reply(status, await _movement_view(api, accepted), replayed=accepted.replayed)
 
 
 async def _settle(
@@ -142,7 +142,8 @@ async def _settle(
         transaction_id=reference,
         withdrawal_key=key_of("withdrawal", reference),
     )
-    return Reply(200, await _movement_view(api, await api.execute(command)))
+    accepted = await api.execute(command)
+    return Reply(200, await _movement_view(api, accepted), replayed=accepted.replayed)
 
 
 async def _movement_view(api: Api, accepted: Accepted) -> MovementView:

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.operator.bodies import Body
+from adapters.operator.bodies import PATH_LENGTH_MAX, Body
 from adapters.operator.problems import PROBLEMS, Problem
 from adapters.operator.route import Route
+from adapters.providers.payload import ID_LENGTH_MAX
 
 PREFIX: Final = "/api"
 """Where the operator API stands."""
@@ -91,16 +92,20 @@ def _path_parameters(route: Route[Any]) -> list[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": _path_schema(route.names.get(name)),
+            "schema": _path_schema(name, route.names.get(name)),
         }
         for name in _VARIABLE.findall(route.path)
     ]
 
 
-def _path_schema(names: Sequence[str] | None) -> dict[str, Any]:
+def _path_schema(name: str, names: Sequence[str] | None) -> dict[str, Any]:
     if names is not None:
         return {"type": "string", "enum": list(names)}
-    return {"type": "string", "minLength": 1, "maxLength": 255}
+    return {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": PATH_LENGTH_MAX.get(name, ID_LENGTH_MAX),
+    }
 
 
 def _query_parameters(route: Route[Any]) -> list[dict[str, Any]]:

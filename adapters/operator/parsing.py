@@ -27,6 +27,7 @@ from msgspec.inspect import (
 )
 
 from adapters.body import read_body
+from adapters.operator.bodies import PATH_LENGTH_MAX
 from adapters.operator.problems import malformed, refused
 from adapters.operator.route import Given, Route
 from adapters.providers.payload import ID_LENGTH_MAX, BrokenText, parse_object, parse_query
@@ -48,8 +49,9 @@ def read_path(request: web.Request) -> dict[str, str]:
         malformed("path: not UTF-8")
     variables: Mapping[str, str] = request.match_info
     for name, value in variables.items():
-        if len(value) > ID_LENGTH_MAX:
-            malformed(f"{name}: longer than {ID_LENGTH_MAX} characters")
+        most = PATH_LENGTH_MAX.get(name, ID_LENGTH_MAX)
+        if len(value) > most:
+            malformed(f"{name}: longer than {most} characters")
         _check_text(name, value)
     return dict(variables)
 

@@ -20,7 +20,8 @@ TYPE_PREFIX: Final = "urn:wallet-ledger:problem:"
 """Every problem's ``type`` is this and its code."""
 
 RETRY_AFTER_S: Final = 1
-"""After how long a call that was not executed may be tried again."""
+"""After how long a call that was not answered may be tried again."""
+
 
 REFUSALS: Mapping[Refusal, tuple[int, str]] = MappingProxyType(
     {
@@ -41,7 +42,7 @@ REFUSALS: Mapping[Refusal, tuple[int, str]] = MappingProxyType(
         Refusal.ORIGINAL_REVERSED: (409, "The movement it refers to was reversed"),
         Refusal.ORIGINAL_SETTLED: (409, "The movement it refers to is settled"),
         Refusal.INSUFFICIENT_FUNDS: (422, "The balance does not cover the amount"),
-        Refusal.UNAVAILABLE: (503, "Not executed for now; it is safe to try again"),
+        Refusal.UNAVAILABLE: (503, "Unavailable for now"),
         Refusal.INTERNAL: (500, "Something broke on our side"),
     }
 )

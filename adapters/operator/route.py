@@ -9,13 +9,17 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import msgspec
 
 from adapters.operator.ports import Journal, KeyNames, Ledger, Views
-from adapters.operator.problems import malformed, refused
+from adapters.operator.problems import ProblemFound, malformed, refused
 from adapters.settings import IntegrationSettings, Role, Settings
-from ledger.commands import Command, ReadPlayer
+from ledger.commands import Command, MoneyCommand, ReadPlayer
 from ledger.money import Currency
 from ledger.player import Player
-from ledger.refusals import Refused
+from ledger.refusals import Refusal, Refused
 from ledger.service import Accepted
+
+_UNSETTLED: Final = (
+    "; whether it was executed is not known: repeated with the same reference, it is executed once"
+)
 
 READ_TIMEOUT_S: Final = 10.0
 """How long a GET may take, where its route does not say otherwise."""
@@ -45,6 +49,8 @@ class Api:
         """Execute the command; a refusal ends the call."""
         outcome = await self.ledger.execute(command)
         if isinstance(outcome, Refused):
+            if outcome.refusal is Refusal.UNAVAILABLE and isinstance(command, MoneyCommand):
+                raise ProblemFound(outcome.refusal.value, outcome.detail + _UNSETTLED)
             raise refused(outcome)
         return outcome
 
@@ -65,12 +71,14 @@ class ApiCall:
 class Reply:
     """What goes back: a status and what is encoded as JSON; None for no body.
 
-    Bytes are the body as it is; ``headers`` then say what they are.
+    Bytes are the body as it is; ``headers`` then say what they are. ``replayed``: it is the answer
+    to an earlier call.
     """
 
     status: int
     body: msgspec.Struct | msgspec.Raw | bytes | None
     headers: Mapping[str, str] = field(default_factory=dict)
+    replayed: bool = False
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ from yarl import URL
 
 from adapters import operator
 from adapters.keys import Secret
+from adapters.metrics import Metrics
 from adapters.operator.openapi import document
 from adapters.operator.routes import ROUTES
 from adapters.settings import BetBrothers, Limits, OperatorToken, Settings
@@ -317,6 +318,7 @@ async def running(
     journal: MemoryJournal | None = None,
     settings: Settings = SETTINGS,
     views: MemoryViews | None = None,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[Desk]:
     """The operator API alone, on a ledger in memory.
 
@@ -331,6 +333,7 @@ async def running(
         {SLOTS: SlotsAdapter()},
         journal or MemoryJournal(),
         views=views or MemoryViews(),
+        metrics=metrics or Metrics(),
     )
     async with TestClient(TestServer(app)) as client:
         yield Desk(client)

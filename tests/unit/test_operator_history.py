@@ -146,6 +146,16 @@ async def test_one_event_under_two_keys_is_shown_once():
     assert len(answer.json["transactions"]) == 1
 
 
+async def test_the_longest_key_of_ours_is_found():
+    """An answer names it as `refers_to`, and who looks into a dispute pastes it."""
+    ledger = MemoryLedger()
+    async with running(ledger) as desk:
+        await desk.player()
+        await ledger.execute(refund("t1", bet="b" * 255))
+        answer = await desk.get(f"/transactions/{SLOTS}/bet:{'b' * 255}")
+    assert [each["event"]["transaction_id"] for each in answer.json["transactions"]] == ["t1"]
+
+
 async def test_what_an_integration_booked_is_found_after_it_left_the_configuration():
     """A dispute may come years after the last game of a provider."""
     ledger = MemoryLedger()

@@ -6,9 +6,12 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
+from adapters.metrics import Metrics
 from adapters.operator.problems import PROBLEMS, REFUSALS, problem
 from ledger.refusals import Refusal
 from tests.unit.operator_fakes import UNAVAILABLE, MemoryJournal, MemoryLedger, running
+
+MOVEMENT = {"reference": "m-1", "amount": "1.00", "currency": "EUR"}
 
 
 def test_every_refusal_has_a_status_and_a_title():
@@ -131,6 +134,36 @@ async def test_a_call_leaves_one_log_line_that_shows_the_route_and_never_the_pat
         ("/api/players/{player_id}", "unauthorized", None),
     ]
     assert [line["log_level"] for line in calls] == ["info", "info", "warning"]
+
+
+async def test_a_replay_is_logged_with_its_reference_and_counted():
+    """Rule 1: who wonders why a deposit was sent twice finds both by their reference."""
+    metrics = Metrics()
+    with capture_logs() as logs:
+        async with running(metrics=metrics) as desk:
+            await desk.player()
+            for _ in range(2):
+                await desk.post("/players/p1/deposits", MOVEMENT)
+    booked = [
+        (line["event"], line["outcome"], line["player_id"])
+        for line in logs
+        if line.get("transaction_id") == MOVEMENT["reference"]
+    ]
+    assert booked == [("operator_call", "ok", "p1"), ("idempotency_hit", "replayed", "p1")]
+    counted = 'wallet_ledger_idempotency_hits_total{integration="operator"} 1.0'
+    assert counted in metrics.render().decode()
+
+
+@pytest.mark.parametrize("path", ["deposits", "withdrawals"])
+async def test_an_unsettled_movement_is_not_said_to_be_undone(path):
+    """Staff that read "not executed" book it again, under another reference."""
+    ledger = MemoryLedger()
+    async with running(ledger) as desk:
+        await desk.player(real="5")
+        ledger.refusal = Refusal.UNAVAILABLE
+        answer = await desk.post(f"/players/p1/{path}", MOVEMENT)
+    assert (answer.status, answer.json["title"]) == (503, "Unavailable for now")
+    assert "whether it was executed is not known" in answer.json["detail"]
 
 
 async def test_an_absent_journal_is_unavailable():
