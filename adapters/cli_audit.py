@@ -15,7 +15,7 @@ from adapters.database import database_in_use, one_line_errors
 from adapters.settings import Settings
 from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.currencies import Currencies
-from ledger.schema import check, check_scales
+from ledger.schema import check, check_currencies
 from projections.audit import Finding, audit
 from projections.feed import ROLE as VIEWS_ROLE
 from projections.rebuild import RebuildBusy, Unfoldable, compare
@@ -61,7 +61,7 @@ async def _audit(settings: Settings, url: str, findings: list[Finding], *, quick
     """Add what is found, partition by partition; what keeps the rest from it takes nothing back."""
     partitions, currencies = settings.database.partitions, settings.currencies
     await check(url, partitions, (SERVICE_ROLE,) if quick else (SERVICE_ROLE, VIEWS_ROLE))
-    await check_scales(url, currencies.scales)
+    await check_currencies(url, currencies)
     await catch_up(url, range(partitions))
     with progress_bars() as bars:
         for partition in range(partitions):

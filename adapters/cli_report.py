@@ -14,7 +14,7 @@ from adapters.command_line import CommandError, config_option
 from adapters.database import database_in_use, one_line_errors
 from adapters.operator.reports import finest
 from adapters.settings import Settings
-from ledger.schema import check, check_scales
+from ledger.schema import check, check_currencies
 from projections.reports.asked import Filters
 from projections.reports.errors import ReportError
 from projections.reports.formats import Format, render
@@ -79,7 +79,7 @@ async def _make(
     )
     reports.check(name, period, filters)
     await check(url, partitions)
-    await check_scales(url, settings.currencies.scales)
+    await check_currencies(url, settings.currencies)
     await catch_up(url, range(partitions))
     return await reports.make(name, period, filters)
 

@@ -38,7 +38,7 @@ from adapters.settings_file import load_as_read
 from adapters.telemetry import configure_logging
 from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.forwarding import ALONE, Place
-from ledger.schema import check, initialise, record_scales
+from ledger.schema import check, initialise, record_currencies
 from ledger.service import Ledger
 from projections.feed import ROLE as VIEWS_ROLE
 
@@ -95,7 +95,7 @@ async def _prepare(addresses: Addresses, settings: Settings) -> None:
     await initialise(addresses.migrate_url, partitions)
     roles = (SERVICE_ROLE, VIEWS_ROLE) if settings.projections.in_serve else (SERVICE_ROLE,)
     await check(addresses.url, partitions, roles)
-    await record_scales(addresses.url, settings.currencies.scales)
+    await record_currencies(addresses.url, settings.currencies)
 
 
 # --- one worker --------------------------------------------------------------------------

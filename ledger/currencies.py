@@ -1,7 +1,7 @@
 """The currencies the ledger keeps: ISO 4217, plus what the configuration adds or makes finer.
 
-A currency's scale must never change once a database knows it: amounts are stored in its units.
-`ledger.schema.record_scales` sees to that.
+A currency's decimals must never change once a database knows it: amounts are stored in its units,
+and providers send them in its subunits. `ledger.schema.record_currencies` sees to that.
 """
 
 from __future__ import annotations
@@ -37,11 +37,6 @@ class Currencies(Mapping[str, Currency]):
 
     def __init__(self, overrides: Mapping[str, Currency] | None = None) -> None:
         self._known = {**_ISO, **(overrides or {})}
-
-    @property
-    def scales(self) -> dict[str, int]:
-        """Decimals that the ledger keeps, by code."""
-        return {code: unit.scale for code, unit in self._known.items()}
 
     def __getitem__(self, code: str) -> Currency:
         """The currency of that code. Raises `UnknownCurrency`."""

@@ -14,6 +14,7 @@ import structlog
 
 from ledger.connections import ROLE, Connection, connect
 from ledger.durability import Undurable, check_durability
+from ledger.money import Currency
 from ledger.sql import Migration, bootstrap, migrations, schema_name, statement
 
 log = structlog.get_logger(__name__)
@@ -73,39 +74,48 @@ async def check(url: str, partitions: int, roles: Collection[str] = (ROLE,)) -> 
             )
 
 
-async def record_scales(url: str, scales: Mapping[str, int]) -> None:
-    """Record how many decimals the currencies have that this database has not met yet.
+async def record_currencies(url: str, currencies: Mapping[str, Currency]) -> None:
+    """Record the decimals of the currencies that this database has not met yet.
 
-    Raises `SchemaError` as `check_scales`.
+    Raises `SchemaError` as `check_currencies`.
     """
     async with await connect(url, "schema", role=None, settings=_UNREPLICATED) as connection:
-        columns = list(scales), list(scales.values())
-        await connection.execute(statement("record_scales"), columns)
-        await _compare_scales(connection, scales)
+        codes = list(currencies)
+        scales = [unit.scale for unit in currencies.values()]
+        exponents = [unit.exponent for unit in currencies.values()]
+        await connection.execute(statement("record_scales"), (codes, scales))
+        await connection.execute(statement("record_exponents"), (codes, exponents))
+        await _compare_currencies(connection, currencies)
 
 
-async def check_scales(url: str, scales: Mapping[str, int]) -> None:
+async def check_currencies(url: str, currencies: Mapping[str, Currency]) -> None:
     """Raises `SchemaError` where a currency is not configured with the decimals it is kept with.
 
-    Every stored amount of it would be read as another.
+    Every amount of it, stored or on the wire, would be read as another.
     """
     async with await _connect(url) as connection:
-        await _compare_scales(connection, scales)
+        await _compare_currencies(connection, currencies)
 
 
-async def _compare_scales(connection: Connection, scales: Mapping[str, int]) -> None:
-    cursor = await connection.execute(statement("scales"))
-    kept: dict[str, int] = dict(await cursor.fetchall())
-    for code in kept.keys() - scales.keys():
-        raise SchemaError(
-            f"the database keeps {code} with {kept[code]} decimals, the configuration does not know"
-            f" it: add [currencies.{code}] with its exponent and scale = {kept[code]}"
-        )
-    for code, scale in scales.items():
-        if kept.get(code, scale) != scale:
+async def _compare_currencies(connection: Connection, currencies: Mapping[str, Currency]) -> None:
+    cursor = await connection.execute(statement("currencies"))
+    for code, scale, exponent in await cursor.fetchall():
+        unit = currencies.get(code)
+        if unit is None:
             raise SchemaError(
-                f"the database keeps {code} with {kept[code]} decimals, the configuration with "
-                f"{scale}: a currency's scale cannot change"
+                f"the database keeps {code} with {scale} decimals, the configuration does not know"
+                f" it: add [currencies.{code}] with its exponent and scale = {scale}"
+            )
+        if unit.scale != scale:
+            raise SchemaError(
+                f"the database keeps {code} with {scale} decimals, the configuration with"
+                f" {unit.scale}: a currency's scale cannot change"
+            )
+        if exponent not in (None, unit.exponent):
+            raise SchemaError(
+                f"the database knows {code} with exponent {exponent}, the configuration with"
+                f" {unit.exponent}: a currency's exponent cannot change, set exponent ="
+                f" {exponent} in [currencies.{code}]"
             )
 
 

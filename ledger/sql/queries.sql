@@ -168,8 +168,16 @@ INSERT INTO ledger.currency_scales (currency, scale)
 SELECT * FROM unnest(%s::text[], %s::integer[])
 ON CONFLICT DO NOTHING
 
--- name: scales
-SELECT currency, scale FROM ledger.currency_scales
+-- name: record_exponents
+INSERT INTO ledger.currency_exponents (currency, exponent)
+SELECT * FROM unnest(%s::text[], %s::integer[])
+ON CONFLICT DO NOTHING
+
+-- name: currencies
+-- Of a database that was upgraded the exponents are recorded at the next start.
+SELECT currency, scale, exponent
+FROM ledger.currency_scales LEFT JOIN ledger.currency_exponents USING (currency)
+ORDER BY currency
 
 -- name: durability
 SELECT name, setting FROM pg_catalog.pg_settings

@@ -16,8 +16,9 @@ import pytest
 
 from ledger.commands import ReadPlayer
 from ledger.embedded import SUPERUSER, EmbeddedPostgres
+from ledger.money import currency
 from ledger.refusals import Refusal
-from ledger.schema import initialise, record_scales
+from ledger.schema import initialise, record_currencies
 from ledger.service import Accepted
 from ledger.store import StoreUnavailable
 from tests.conftest import Databases
@@ -128,7 +129,7 @@ async def test_an_upgrade_and_a_start_wait_for_no_standby(own_server: EmbeddedPo
         try:
             async with asyncio.timeout(20):
                 await initialise(admin_url, 1)
-                await record_scales(own_server.url(name), {"EUR": 5, "XGM": 5})
+                await record_currencies(own_server.url(name), {"XGM": currency("XGM", 2)})
         finally:
             require_standby(own_server, "")
 

@@ -68,6 +68,7 @@ ATTEMPTS = {
     "alter the migrations": "DELETE FROM ledger.migrations",
     "alter the currencies": "UPDATE ledger.currency_scales SET scale = 2",
     "forget the currencies": "DELETE FROM ledger.currency_scales",
+    "alter an exponent": "UPDATE ledger.currency_exponents SET exponent = 0",
     "alter the partitions": "UPDATE ledger.settings SET partitions = 2",
     "call what append calls": (
         "SELECT ledger_p00.conflicts(NULL, NULL, NULL, NULL, NULL, NULL, NULL)"

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from ledger.embedded import SUPERUSER, EmbeddedPostgres
-from ledger.schema import SchemaError, check, check_scales, initialise, record_scales
+from ledger.money import currency
+from ledger.schema import SchemaError, check, check_currencies, initialise, record_currencies
 from ledger.sql import migrations
 from ledger.store import Store
 from tests.conftest import Databases
@@ -271,28 +273,45 @@ async def test_a_login_with_createrole_can_do_all_of_it(server: EmbeddedPostgres
 # -- what an amount means -----------------------------------------------------------------------
 
 
+EUR, BTC = currency("EUR", 2), currency("BTC", 8)
+
+
 async def test_a_currency_keeps_the_decimals_that_it_was_first_started_with(database_url: str):
     """With another scale every stored amount would be another: 12.50 would become 0.0125."""
-    await record_scales(database_url, {"EUR": 5, "BTC": 8})
-    every = {"EUR": 5, "BTC": 8, "XBT": 8}
-    await record_scales(database_url, every)
-    for wrong in (every | {"BTC": 10}, every | {"XBT": 5}):
-        with pytest.raises(SchemaError, match="a currency's scale cannot change"):
-            await record_scales(database_url, wrong)
-        with pytest.raises(SchemaError, match="a currency's scale cannot change"):
-            await check_scales(database_url, wrong)
-    await check_scales(database_url, every)
+    await record_currencies(database_url, {"EUR": EUR, "BTC": BTC})
+    every = {"EUR": EUR, "BTC": BTC, "XBT": replace(BTC, code="XBT")}
+    await record_currencies(database_url, every)
+    for wrong in (every | {"BTC": currency("BTC", 8, 10)}, every | {"XBT": EUR}):
+        for start in (record_currencies, check_currencies):
+            with pytest.raises(SchemaError, match="a currency's scale cannot change"):
+                await start(database_url, wrong)
+    await check_currencies(database_url, every)
+
+
+async def test_a_currencys_subunits_stay_what_they_were(database_url: str, admin_url: str):
+    """A provider's 100 was 1.00; without decimals it would take 100.00 from the next start on."""
+    await record_currencies(database_url, {"EUR": EUR})
+    for start in (record_currencies, check_currencies):
+        with pytest.raises(SchemaError, match=r"EUR with exponent 2.* with 0: .* set exponent = 2"):
+            await start(database_url, {"EUR": currency("EUR", 0)})
+    with psycopg.connect(admin_url) as connection:  # as an upgrade finds it
+        connection.execute("ALTER TABLE ledger.currency_exponents DISABLE TRIGGER ALL")
+        connection.execute("DELETE FROM ledger.currency_exponents")
+    await check_currencies(database_url, {"EUR": currency("EUR", 0)})
+    await record_currencies(database_url, {"EUR": EUR})
+    with pytest.raises(SchemaError, match="a currency's exponent cannot change"):
+        await check_currencies(database_url, {"EUR": currency("EUR", 3)})
 
 
 async def test_a_currency_that_is_kept_must_stay_in_the_configuration(database_url: str):
     """Without it a provider's amounts would be read as those of most: 1000 times a stake in BTC."""
-    await record_scales(database_url, {"EUR": 5, "BTC": 8})
-    for start in (record_scales, check_scales):
+    await record_currencies(database_url, {"EUR": EUR, "BTC": BTC})
+    for start in (record_currencies, check_currencies):
         with pytest.raises(SchemaError, match=r"keeps BTC with 8 decimals.*add \[currencies.BTC\]"):
-            await start(database_url, {"EUR": 5})
+            await start(database_url, {"EUR": EUR})
 
 
 async def test_a_currency_that_the_database_has_not_met_is_only_looked_for(database_url: str):
     """A report reads; it decides nothing for good."""
-    await check_scales(database_url, {"BTC": 8})
-    await record_scales(database_url, {"BTC": 10})
+    await check_currencies(database_url, {"BTC": BTC})
+    await record_currencies(database_url, {"BTC": currency("BTC", 10)})
