@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 from rich.progress import Progress
@@ -18,7 +18,7 @@ from ledger.currencies import Currencies
 from ledger.schema import check, check_currencies
 from projections.audit import Finding, audit
 from projections.feed import ROLE as VIEWS_ROLE
-from projections.rebuild import RebuildBusy, Unfoldable, compare
+from projections.rebuild import Difference, RebuildBusy, Unfoldable, compare
 from projections.registry import VIEW_NAMES
 from projections.reports.errors import ViewsBehind
 
@@ -89,18 +89,23 @@ async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[
         differences = await compare(url, partition, name, show)
     except Unfoldable as error:
         return [Finding(name, partition, f"cannot be made anew: {' '.join(str(error).split())}")]
-    told = [
-        Finding(name, partition, f"{each.table}: {each.kind} row {each.row}")
-        for each in differences
-    ]
-    all_of = {(each.table, each.kind): each.of for each in differences}
-    shown = Counter((each.table, each.kind) for each in differences)
+    told = [Finding(name, partition, _told(each)) for each in differences]
+    shown = Counter(each.table for each in differences)
+    every = {each.table: each.of for each in differences}
     more = [
-        Finding(name, partition, f"{table}: {count} more {kind} rows", count)
-        for (table, kind), of in all_of.items()
-        if (count := of - shown[table, kind])
+        Finding(name, partition, f"{count} more rows of {table}", count)
+        for table, of in every.items()
+        if (count := of - shown[table])
     ]
     return told + more
+
+
+def _told(each: Difference) -> str:
+    return f"{each.table} {_cells(each.key)}: anew {_cells(each.fresh)}, view {_cells(each.live)}"
+
+
+def _cells(row: Mapping[str, object] | None) -> str:
+    return "nothing" if row is None else " ".join(f"{name} {cell}" for name, cell in row.items())
 
 
 def _list(findings: Sequence[Finding]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import psycopg
@@ -46,16 +46,19 @@ class Unfoldable(Exception):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A row that the live view and a fresh fold do not share."""
+    """A row in which the live view and a fresh fold differ.
+
+    ``fresh`` and ``live`` are its columns in each, as far as they differ; None: it has no such row.
+    ``of``: how many such rows the table has, told or not.
+    """
 
     view: str
     partition: int
     table: str
-    kind: Literal["missing", "unexpected"]
-    """missing: the fold has it and the view does not; unexpected: the other way round."""
-    row: dict[str, Any]
+    key: dict[str, Any]
+    fresh: dict[str, Any] | None
+    live: dict[str, Any] | None
     of: int
-    """How many such rows the table has, told or not."""
 
 
 async def rebuild(url: str, partition: int, name: str, progress: Progress | None = None) -> int:
@@ -86,7 +89,7 @@ async def compare(
 ) -> list[Difference]:
     """Differences between a view and a fresh fold of the log up to where the view is.
 
-    At most 20 a table and kind; empty: they are equal. Raises as `rebuild`.
+    At most 20 a table; empty: they are equal. Raises as `rebuild`.
     """
     async with _shadow(url, partition, name, progress) as shadow:
         await shadow.advance(await shadow.live_position())
@@ -151,12 +154,7 @@ class _Shadow:
                 pass
             for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
                 await self._connection.execute(f"SET LOCAL {setting} = on".encode())
-            return [
-                Difference(self._view.name, self._partition, table, kind, row, of)
-                for table in self._view.tables
-                for kind in ("missing", "unexpected")
-                for row, of in await self._rows(kind, table)
-            ]
+            return [each for table in self._view.tables for each in await self._unequal(table)]
 
     async def _step(self, until: int) -> bool:
         """One batch, within the caller's transaction; False: there was none."""
@@ -186,10 +184,26 @@ class _Shadow:
             # Whatever it is: the live view would stop at it, and here it is said.
             raise Unfoldable(str(error) or type(error).__name__) from error
 
-    async def _rows(self, kind: str, table: str) -> list[tuple[dict[str, Any], int]]:
-        query = statement(f"{kind}_rows", self._schema).replace(b"{table}", table.encode())
+    async def _unequal(self, table: str) -> list[Difference]:
+        names: list[str] = await self._execute("primary_key", f"{self._schema}.{table}")
+        query = (
+            statement("unequal_rows", self._schema)
+            .replace(b"{table}", table.encode())
+            .replace(b"{key}", ", ".join(names).encode())
+        )
         cursor = await self._connection.execute(query, (_SAMPLES,))
-        return [(row[0], row[1]) for row in await cursor.fetchall()]
+        return [
+            Difference(
+                self._view.name,
+                self._partition,
+                table,
+                {name: (fresh or live)[name] for name in names},
+                _otherwise(fresh, live),
+                _otherwise(live, fresh),
+                of,
+            )
+            for fresh, live, of in await cursor.fetchall()
+        ]
 
     async def _execute(self, name: str, parameter: object) -> Any:
         cursor = await self._connection.execute(statement(name, self._schema), (parameter,))
@@ -222,6 +236,13 @@ async def _shadow(
             await connection.execute(statement("unlock", schema), (lock,))
     finally:
         await feed.close()
+
+
+def _otherwise(row: dict[str, Any] | None, other: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What a row says otherwise than another."""
+    if row is None or other is None:
+        return row
+    return {name: cell for name, cell in row.items() if cell != other[name]}
 
 
 def _silent(position: int, head: int) -> None:

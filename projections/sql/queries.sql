@@ -166,14 +166,14 @@ SELECT {schema}.begin_rebuild(%s)
 -- name: swap_rebuilt
 SELECT {schema}.swap_rebuilt(%s)
 
--- name: missing_rows
--- In the fresh fold but not in the view, as JSON; and how many there are.
-SELECT to_jsonb(difference), count(*) OVER () FROM (
-    SELECT * FROM {schema}.{table}_rebuild EXCEPT SELECT * FROM {schema}.{table}
-) AS difference LIMIT %s
+-- name: primary_key
+SELECT array_agg(attname::text ORDER BY array_position(indkey::int2[], attnum))
+FROM pg_catalog.pg_index JOIN pg_catalog.pg_attribute ON attrelid = indrelid
+WHERE indrelid = %s::regclass AND indisprimary AND attnum = ANY(indkey)
 
--- name: unexpected_rows
--- In the view but not in the fresh fold, as JSON; and how many there are.
-SELECT to_jsonb(difference), count(*) OVER () FROM (
-    SELECT * FROM {schema}.{table} EXCEPT SELECT * FROM {schema}.{table}_rebuild
-) AS difference LIMIT %s
+-- name: unequal_rows
+-- Of the fresh fold and of the view, as JSON, by primary key; and how many there are.
+SELECT to_jsonb(fresh), to_jsonb(live), count(*) OVER ()
+FROM {schema}.{table}_rebuild AS fresh FULL JOIN {schema}.{table} AS live USING ({key})
+WHERE fresh IS DISTINCT FROM live
+ORDER BY {key} LIMIT %s

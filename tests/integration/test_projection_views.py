@@ -190,12 +190,14 @@ async def test_a_comparison_finds_rows_that_were_altered_lost_or_made_up(
             "INSERT INTO ledger_p00.account_hours VALUES ('2020-01-01 00:00Z', 'x', 'EUR', 1, 1)"
         )
     balances = await compare(database_url, 0, "balances")
-    assert {difference.kind for difference in balances} == {"missing", "unexpected"}
-    assert {difference.row["player_id"] for difference in balances} == {"p1"}
-    rounds = await compare(database_url, 0, "rounds")
-    assert [difference.kind for difference in rounds] == ["missing"]
+    assert {difference.key["player_id"] for difference in balances} == {"p1"}
+    for each in balances:
+        assert each.fresh is not None
+        assert each.live == {name: cell + 1 for name, cell in each.fresh.items()}
+    (gone,) = await compare(database_url, 0, "rounds")
+    assert gone.live is None
     (hours,) = await compare(database_url, 0, "journal")
-    assert (hours.table, hours.kind) == ("account_hours", "unexpected")
+    assert (hours.table, hours.fresh) == ("account_hours", None)
     assert await compare(database_url, 0, "totals") == []
 
 
