@@ -30,7 +30,7 @@ def command(
     A view that had stopped at an event moves again, if the event can be read now.
     """
     if (view is None) == (not all_views):
-        raise click.UsageError("name a view, or give --all")
+        raise click.UsageError("name one view, or give --all instead")
     names = VIEW_NAMES if view is None else (view,)
     partitions = settings.database.partitions
     if partition is not None and partition >= partitions:
