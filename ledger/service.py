@@ -16,7 +16,7 @@ from typing import Final, Self, cast
 from zlib import crc32
 
 from ledger.batch import Accepted, Outcome
-from ledger.codec import open_state, player_stream
+from ledger.codec import game_stream, open_state, player_stream
 from ledger.commands import Command, SetGame
 from ledger.committer import Committer, CommitterLimits, Observer
 from ledger.events import Event
@@ -178,9 +178,17 @@ class Ledger:
     async def events(self, player_id: str, after: int, limit: int) -> list[tuple[int, Event, str]]:
         """The player's events behind a version: version, event and chain hash (hex), in order."""
         store = self._stores[self.partition_of(player_id)]
-        rows = await store.events(player_stream(player_id), after, limit)
-        opened = [(row.version, *open_state(row.topic, row.state)) for row in rows]
-        return [(version, event, digest.hex()) for version, digest, event in opened]
+        return await _events(store, player_stream(player_id), after, limit)
+
+    async def game_events(self, integration: str, game: str) -> list[list[tuple[int, Event, str]]]:
+        """The game's events in each partition, as `events`: a switch may have failed halfway."""
+        histories = []
+        for store in self._stores:
+            history: list[tuple[int, Event, str]] = []
+            while page := await _events(store, game_stream(integration, game), len(history), _PAGE):
+                history += page
+            histories.append(history)
+        return histories
 
     async def player_at(self, player_id: str, at: datetime) -> Player:
         """The player as of an instant, replayed from the events; version 0 before the first."""
@@ -251,3 +259,11 @@ class Ledger:
         if set(place) <= _HEX_DIGITS and len(place) == 2 and int(place, 16) < len(self._stores):
             return [self._stores[int(place, 16)]]
         return self._stores
+
+
+async def _events(
+    store: Store, stream: str, after: int, limit: int
+) -> list[tuple[int, Event, str]]:
+    rows = await store.events(stream, after, limit)
+    opened = [(row.version, *open_state(row.topic, row.state)) for row in rows]
+    return [(version, event, digest.hex()) for version, digest, event in opened]

@@ -101,6 +101,18 @@ class GameView(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool
 
 
+class GameHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether bets on a game are accepted, and who switched it when and why, the oldest first.
+
+    A game that nobody ever switched is enabled.
+    """
+
+    integration: str
+    game: str
+    enabled: bool
+    events: list[EventView]
+
+
 class EventsPage(msgspec.Struct, frozen=True, kw_only=True):
     """Events in order of their version. `next` is the `after` of the next page, null at the end."""
 

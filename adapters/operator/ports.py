@@ -42,6 +42,12 @@ class Ledger(Protocol):
         """The player's events behind version ``after`` with their versions and hashes (hex)."""
         ...
 
+    async def game_events(
+        self, integration: str, game: str
+    ) -> Sequence[Sequence[tuple[int, Event, str]]]:
+        """The game's events in each partition, with their versions and hashes (hex)."""
+        ...
+
     async def player_at(self, player_id: str, at: datetime) -> Player:
         """The player as recorded up to that moment; version 0 where nothing was."""
         ...

@@ -124,8 +124,15 @@ async def test_a_players_life_from_registration_to_the_closed_session(url):
         await service.put("/players/p1/limits", {"max_bet": None})
         await service.put("/games/slots/g1", {"enabled": False, "reason": "faulty"})
         assert (await service.bet(token, "t2"))[0] == 405
+        assert (await service.get("/games/slots/g1", role="viewer")).json["enabled"] is False
         await service.put("/games/slots/g1", {"enabled": True, "reason": "mended"})
         assert (await service.bet(token, "t2"))[0] == 200
+        game = (await service.get("/games/slots/g1", role="viewer")).json
+        assert game["enabled"] is True
+        assert [(each["type"], each["actor"], each["reason"]) for each in game["events"]] == [
+            ("game_disabled.v1", "admin-1", "faulty"),
+            ("game_enabled.v1", "admin-1", "mended"),
+        ]
         assert (await service.call("DELETE", f"/sessions/{token}")).status == 204
         assert (await service.bet(token, "t3"))[0] == 404
 

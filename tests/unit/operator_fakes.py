@@ -127,6 +127,12 @@ class MemoryLedger:
         self._fail()
         return self.history.get(player_id, [])[after : after + limit]
 
+    async def game_events(
+        self, integration: str, game: str
+    ) -> Sequence[Sequence[tuple[int, Event, str]]]:
+        """Nobody ever switched it."""
+        return [[]]
+
     async def player_at(self, player_id: str, at: datetime) -> Player:
         """The player as recorded up to that moment."""
         self._fail()

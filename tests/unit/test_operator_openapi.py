@@ -33,6 +33,7 @@ POST /players/{}/block
 POST /players/{}/unblock
 POST /players/{}/reality-checks
 PUT /players/{}/limits
+GET /games/{}/{}
 PUT /games/{}/{}
 GET /players/{}/events
 GET /players/{}/wallet

@@ -6,9 +6,10 @@ import pytest
 
 from adapters.operator.routes import ROUTES
 from ledger.commands import SetGame, SetLimits
+from ledger.events import GameDisabled
 from ledger.player import Limits
 from ledger.refusals import Refusal
-from tests.unit.operator_fakes import SLOTS, MemoryLedger, running
+from tests.unit.operator_fakes import SLOTS, START, MemoryLedger, running
 
 EUR_EMPTY = {"currency": "EUR", "real": "0.00", "bonus": "0.00", "total": "0.00", "held": "0.00"}
 
@@ -214,6 +215,31 @@ async def test_a_game_that_cannot_be_switched_is_refused(path, body, status):
     """A misspelt integration must not leave the real game running unseen."""
     async with running() as desk:
         assert (await desk.put(path, body)).status == status
+
+
+@pytest.mark.parametrize(("integration", "status"), [(SLOTS, 200), ("other", 404)])
+async def test_a_game_that_nobody_switched_is_enabled(integration, status):
+    """A misspelt integration must not look like a game that runs."""
+    async with running() as desk:
+        answer = await desk.get(f"/games/{integration}/g1", role="viewer")
+    assert answer.status == status
+    if status == 200:
+        assert answer.json == {"integration": SLOTS, "game": "g1", "enabled": True, "events": []}
+
+
+async def test_a_game_that_one_partition_refuses_is_not_enabled():
+    """Its players of that partition are refused, and somebody has to switch it once more."""
+
+    class Halfway(MemoryLedger):
+        async def game_events(self, integration, game):
+            about = {"operation": "set_game", "integration": integration, "game": game}
+            event = GameDisabled(movement_id="m", recorded_at=START, reason="faulty", **about)
+            return [[], [(1, event, "00")]]
+
+    async with running(Halfway()) as desk:
+        answer = await desk.get(f"/games/{SLOTS}/g1")
+    assert answer.json["enabled"] is False
+    assert [each["reason"] for each in answer.json["events"]] == ["faulty"]
 
 
 async def test_a_game_that_was_not_switched_everywhere_is_unavailable():
