@@ -23,7 +23,7 @@ from projections.reports.errors import ViewsStopped
 from projections.reports.period import hour_begin
 from projections.reports.report import Column, amount, columns
 from projections.reports.source import Snapshot, open_snapshot
-from projections.reports.totals import SUMS, ggr, sums_of
+from projections.reports.totals import SUM_NAMES, SUMS, ggr, sums_of
 from projections.reports.trial_balance import accounts
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -121,7 +121,11 @@ _ROUND: Final = columns(
     reversals="amount",
 )
 
-_ROUND_SUMS: Final = (0, 1, 3, 4, 5, 6, 8, 9)
+_ROUND_SUMS: Final = tuple(
+    SUM_NAMES.index(name)
+    for kind in ("bet", "refund", "win", "reversal")
+    for name in (f"{kind}_count", f"{kind}s")
+)
 """Where a round's counts and amounts stand among those of `sums_of`."""
 
 

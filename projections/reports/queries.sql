@@ -19,9 +19,9 @@ SELECT min(hour), max(hour) FROM {schema}.totals
 -- By hour, each hour under the number of its day; hours that days share are left out.
 SELECT
     width_bucket(hour, %(starts)s::timestamptz[]) - 1 AS day, integration, game, currency,
-    sum(bet_count), sum(bets), sum(bets_bonus), sum(refund_count), sum(refunds),
+    sum(bet_count), sum(bets), sum(bets_bonus), sum(refund_count), sum(refunds), sum(refunds_bonus),
     sum(win_count), sum(wins), sum(wins_bonus), sum(reversal_count), sum(reversals),
-    sum(shortfalls)
+    sum(reversals_bonus), sum(shortfalls)
 FROM {schema}.totals
 WHERE hour >= %(begins)s AND hour < %(ends)s AND hour <> ALL(%(shared)s::timestamptz[])
     AND (%(integration)s::text IS NULL OR integration = %(integration)s)
@@ -188,8 +188,8 @@ WHERE player_id > %(after)s AND (%(until)s::text IS NULL OR player_id <= %(until
 -- name: all_totals
 SELECT
     hour, integration, game, currency,
-    bet_count, bets, bets_bonus, refund_count, refunds, win_count, wins, wins_bonus,
-    reversal_count, reversals, shortfalls
+    bet_count, bets, bets_bonus, refund_count, refunds, refunds_bonus, win_count, wins, wins_bonus,
+    reversal_count, reversals, reversals_bonus, shortfalls
 FROM {schema}.totals
 
 -- name: unbalanced_events

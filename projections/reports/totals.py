@@ -25,11 +25,13 @@ SUMS: Final = columns(
     bets_bonus="amount",
     refund_count="count",
     refunds="amount",
+    refunds_bonus="amount",
     win_count="count",
     wins="amount",
     wins_bonus="amount",
     reversal_count="count",
     reversals="amount",
+    reversals_bonus="amount",
     shortfalls="amount",
 )
 """What is summed: in every row of sums, in this order."""
@@ -99,12 +101,18 @@ def sums_of(event: GameMovement) -> list[int]:
     if isinstance(event, BetPlaced):
         _count(sums, "bet_count", bets=moved, bets_bonus=bonus)
     elif isinstance(event, BetRefunded):
-        _count(sums, "refund_count", refunds=moved)
+        _count(sums, "refund_count", refunds=moved, refunds_bonus=bonus)
     elif isinstance(event, WinCredited):
         _count(sums, "win_count", wins=moved, wins_bonus=bonus)
     elif isinstance(event, WinReversed):
         kept = uncovered(event)
-        _count(sums, "reversal_count", reversals=moved + kept, shortfalls=kept)
+        _count(
+            sums,
+            "reversal_count",
+            reversals=moved + kept,
+            reversals_bonus=bonus,
+            shortfalls=kept,
+        )
     return sums
 
 
@@ -207,7 +215,7 @@ def _row(key: tuple[Cell, ...], sums: list[int], unit: Currency) -> Row:
 TOTALS: Final = ReportKind(
     name="totals",
     title="Totals and gross gaming revenue",
-    version=1,
+    version=2,
     views=("totals",),
     filters=("integration", "game", "currency", "by"),
     read=read,

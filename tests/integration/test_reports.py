@@ -24,7 +24,7 @@ from projections.reports.report import NO_ACTIVITY, Report
 from projections.reports.rounds import FIRST, RoundFilters, RoundRow, Rounds
 from projections.reports.service import Reports
 from projections.runner import Runner
-from tests.integration.report_story import EUR, Story, at, game, session, tell
+from tests.integration.report_story import EUR, JPY, Story, at, game, session, tell
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,33 @@ async def test_totals_by_day_provider_game_and_currency(url):
     totals = {record["currency"]: record for record in report.totals.records()}
     assert (totals["EUR"]["bets"], totals["EUR"]["ggr"]) == ("75.00", "20.00")
     assert totals["JPY"]["ggr"] == "100.5"
+
+
+@pytest.mark.parametrize("end", [None, "2024-02-03T10:30:00Z"])
+async def test_what_of_refunds_and_reversals_was_bonus_money(
+    postgres, databases, template_database, end
+):
+    """What was staked and won in real money is taxed apart: the bonus part of each must show."""
+    tables = {"integration": "tables", "game": "roulette", "currency": "JPY"}
+    bonus_first = {"policy": c.Policy(session_ttl_s=10_000_000, stake_order="bonus_first")}
+    stake = {"amount": 80 * JPY, "round_id": "r6", **bonus_first}
+    commands = (
+        game(c.RefundBet, "chi", "f5", original_key="b5", round_id="r5", **tables),
+        game(c.PlaceBet, "chi", "b6", **stake, **tables),
+        game(c.CreditWin, "chi", "w6", amount=40 * JPY, round_id="r6", **tables),
+        game(c.ReverseWin, "chi", "v6", original_key="w6", round_id="r6", **tables),
+    )
+    with databases.fresh(template_database) as name:
+        story = await tell()
+        for command in commands:
+            await story.tell(at("02-03", "10:10"), command)
+        await _append(postgres.url(name), story)
+        report = await make(postgres.url(name), "totals", "2024-02-03", end)
+    (row,) = report.table.records()
+    assert (row["bets"], row["bets_bonus"]) == ("80", "60")
+    assert (row["refunds"], row["refunds_bonus"]) == ("100.5", "60")
+    assert (row["wins"], row["wins_bonus"]) == ("40", "30")
+    assert (row["reversals"], row["reversals_bonus"]) == ("40", "30")
 
 
 @pytest.mark.parametrize("begin", [None, "2024-01-30"])
