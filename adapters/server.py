@@ -55,6 +55,8 @@ _CONNECTION: Final[dict[str, Any]] = {
 }
 _SHUTDOWN_S: Final = 10.0
 _TAKE_IN_TICK_S: Final = 0.01
+_FIRST_CALL_S: Final = 0.1
+"""How long, at a stop, a client that has just connected may take to begin its call."""
 _BACKLOG: Final = 1024
 _COLLECT_AFTER: Final = 50_000
 
@@ -213,13 +215,11 @@ async def _listening(
 
 async def _take_in(manager: web.Server, most_s: float) -> None:
     """Take in the bodies that are under way, and nothing else: a cleanup throws them away."""
-    await asyncio.sleep(0)  # what has just come becomes a request
-    open_ = [each for each in manager.connections if isinstance(each, _Connection)]
-    for connection in open_:
-        connection.close_after_body()
-    until = time.monotonic() + most_s
-    while any(each.is_taking_in for each in open_) and time.monotonic() < until:  # noqa: ASYNC110
+    began = time.monotonic()
+    left = [each for each in manager.connections if isinstance(each, _Connection)]
+    while left and (waited_s := time.monotonic() - began) < most_s:
         await asyncio.sleep(_TAKE_IN_TICK_S)  # an event would cost every call
+        left = [each for each in left if not each.closes(is_late=waited_s > _FIRST_CALL_S)]
 
 
 class _Connection(web.RequestHandler):
@@ -227,17 +227,20 @@ class _Connection(web.RequestHandler):
 
     __slots__ = ()
 
-    @property
-    def is_taking_in(self) -> bool:
-        """Whether a request is here, but not all of its body."""
-        return self._current_request is not None and not self._current_request.content.is_eof()
+    def closes(self, *, is_late: bool) -> bool:
+        """Take no further request; False while one is coming in, so that it must be asked again.
 
-    def close_after_body(self) -> None:
-        """Take no further request, but the whole of the one that is under way."""
-        if self._current_request is not None and self.is_taking_in:
-            self._current_request.content.on_eof(self.close)
+        Where none came yet, one may be on its way until it ``is_late``.
+        """
+        request, waiter = self._current_request, self._waiter
+        if request is not None:
+            nothing_comes = request.content.is_eof()
         else:
+            is_idle = waiter is not None and not waiter.done()
+            nothing_comes = is_idle and (is_late or self._request_count > 0)
+        if nothing_comes:
             self.close()
+        return nothing_comes or self.transport is None
 
     def handle_error(
         self,
