@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from ledger import codec
 from ledger import events as e
@@ -373,6 +374,37 @@ async def test_a_poison_event_stops_the_views_that_cannot_take_it_and_no_other(
             assert status.lag_s > 0
         else:
             assert (status.position, status.error, status.lag_s) == (head, None, 0), name
+
+
+async def test_a_view_without_its_row_is_stopped_until_it_has_one_again(
+    store: Store, database_url: str, admin_url: str
+):
+    """Nobody knew how far it was: it was left out of readiness and metrics, and looked well."""
+    history = History(4)
+    history.play(30)
+    await history.append(store)
+    async with running(database_url):
+        await until(lambda: all_at(database_url, len(history.booked)))
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT * FROM ledger_p00.projections")
+        connection.execute("DELETE FROM ledger_p00.projections WHERE view = 'totals'")
+        with capture_logs() as logs:
+            async with running(database_url) as runner:
+                totals = next(each for each in runner.writers if each.view.name == "totals")
+                await until(lambda: totals.stopped)
+                found = await statuses(database_url)
+                assert found["totals"].error == totals.error
+                assert "totals has no row in ledger_p00.projections" in str(totals.error)
+                history.play(30)
+                await history.append(store)
+                head = len(history.booked)
+                await until(lambda: positions(database_url)["rounds"] == head)
+                connection.execute(
+                    "INSERT INTO ledger_p00.projections SELECT * FROM kept WHERE view = 'totals'"
+                )
+                await until(lambda: all_at(database_url, head))
+    assert [line["event"] for line in logs].count("view_stopped") == 1
+    await check_views(database_url, head)
 
 
 async def test_a_wallet_that_does_not_stand_where_the_events_say_is_named(

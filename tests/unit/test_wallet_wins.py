@@ -210,6 +210,14 @@ def test_a_win_without_a_game_carries_its_rounds():
     assert only(world.win("w2", 1, game="wheel")).game == "wheel"
 
 
+def test_a_win_without_game_bet_and_round_is_of_its_sessions_game():
+    """Its stakes are counted there: apart, both games' revenue would be wrong."""
+    world = World().given()
+    world.open_session("s2", game="dice")
+    assert only(world.win("w1", 1, game=None, round_id=None, session="s2")).game == "dice"
+    assert only(world.win("w2", 1, game=None, round_id=None, session=None)).game is None
+
+
 def test_no_balance_outgrows_a_bigint():
     """Real, bonus and held money together stay within what the database holds."""
     world = World().given(real=UNITS_MAX - 10, bonus=0)
