@@ -105,7 +105,7 @@ def _told(each: Difference) -> str:
 
 
 def _cells(row: Mapping[str, object] | None) -> str:
-    return "nothing" if row is None else " ".join(f"{name} {cell}" for name, cell in row.items())
+    return "nothing" if row is None else " ".join(f"{name} {cell!r}" for name, cell in row.items())
 
 
 def _list(findings: Sequence[Finding]) -> None:

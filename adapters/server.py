@@ -54,6 +54,8 @@ _CONNECTION: Final[dict[str, Any]] = {
     "lingering_time": _LINGER_S,
 }
 _SHUTDOWN_S: Final = 10.0
+_TAKE_IN_S: Final = 5.0
+"""How long a stop waits for bodies: beside the rest less than the supervisor gives its workers."""
 _TAKE_IN_TICK_S: Final = 0.01
 _FIRST_CALL_S: Final = 0.1
 """How long, at a stop, a client that has just connected may take to begin its call."""
@@ -209,17 +211,18 @@ async def _listening(
         yield
     finally:
         server.close()
-        await _take_in(manager, settings.limits.body_timeout_s)
+        await _take_in(manager, min(settings.limits.body_timeout_s, _TAKE_IN_S))
         await runner.cleanup()
 
 
 async def _take_in(manager: web.Server, most_s: float) -> None:
     """Take in the bodies that are under way, and nothing else: a cleanup throws them away."""
     began = time.monotonic()
+    await asyncio.sleep(_TAKE_IN_TICK_S)
     left = [each for each in manager.connections if isinstance(each, _Connection)]
     while left and (waited_s := time.monotonic() - began) < most_s:
-        await asyncio.sleep(_TAKE_IN_TICK_S)  # an event would cost every call
         left = [each for each in left if not each.closes(is_late=waited_s > _FIRST_CALL_S)]
+        await asyncio.sleep(_TAKE_IN_TICK_S)  # an event would cost every call
 
 
 class _Connection(web.RequestHandler):
@@ -233,14 +236,13 @@ class _Connection(web.RequestHandler):
         Where none came yet, one may be on its way until it ``is_late``.
         """
         request, waiter = self._current_request, self._waiter
-        if request is not None:
-            nothing_comes = request.content.is_eof()
-        else:
-            is_idle = waiter is not None and not waiter.done()
-            nothing_comes = is_idle and (is_late or self._request_count > 0)
-        if nothing_comes:
-            self.close()
-        return nothing_comes or self.transport is None
+        if request is not None and request.content.is_eof():
+            self.close()  # once it is answered
+            return True
+        is_idle = request is None and waiter is not None and not waiter.done()
+        if is_idle and (is_late or self._request_count > 0):
+            self.force_close()  # now: who sends on it has to learn at once that nobody reads
+        return self.transport is None
 
     def handle_error(
         self,

@@ -80,6 +80,7 @@ async def record_currencies(url: str, currencies: Mapping[str, Currency]) -> Non
     Raises `SchemaError` as `check_currencies`.
     """
     async with await connect(url, "schema", role=None, settings=_UNREPLICATED) as connection:
+        await _compare_currencies(connection, currencies)  # a start that is refused fixes nothing
         codes = list(currencies)
         scales = [unit.scale for unit in currencies.values()]
         exponents = [unit.exponent for unit in currencies.values()]
@@ -101,10 +102,11 @@ async def _compare_currencies(connection: Connection, currencies: Mapping[str, C
     cursor = await connection.execute(statement("currencies"))
     for code, scale, exponent in await cursor.fetchall():
         unit = currencies.get(code)
+        known = "its exponent" if exponent is None else f"exponent = {exponent}"
         if unit is None:
             raise SchemaError(
                 f"the database keeps {code} with {scale} decimals, the configuration does not know"
-                f" it: add [currencies.{code}] with its exponent and scale = {scale}"
+                f" it: add [currencies.{code}] with {known} and scale = {scale}"
             )
         if unit.scale != scale:
             raise SchemaError(

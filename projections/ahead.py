@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from projections.registry import view_named
+
 _BEGINNING: Final = "ahead of the log: "
+_NOWHERE: Final = 2**63 - 1
 
 
 def ahead_of_log(view: str, position: int, head: int) -> str | None:
@@ -25,8 +28,16 @@ def ahead_of_log(view: str, position: int, head: int) -> str | None:
 
 
 def gone(view: str, schema: str) -> str:
-    """Why a view cannot be judged whose row is missing: nobody knows how far it is."""
-    return f"{view} has no row in {schema}.projections; an administrator must put it back"
+    """Why a view cannot be judged whose row is missing: nobody knows how far it is.
+
+    Put back at 0 it would take every event a second time; ahead of the log it waits for a rebuild.
+    """
+    tables = ",".join(view_named(view).tables)
+    return (
+        f"{view} has no row in {schema}.projections; as an administrator put one in with view"
+        f" '{view}', tables '{{{tables}}}' and position {_NOWHERE}, then"
+        f" `wallet-ledger rebuild {view}`"
+    )
 
 
 def was_ahead(error: str | None) -> bool:

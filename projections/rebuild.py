@@ -42,7 +42,7 @@ class RebuildBusy(Exception):
 
 
 class Unfoldable(Exception):
-    """The view cannot take an event of the log; the text says what is wrong with it."""
+    """The view cannot take an event of the log, or stands nowhere; the text says what is wrong."""
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -124,7 +124,7 @@ class Runner:
     async def _look(self, head: int) -> None:
         """Look at views that have stopped, and at those that are ahead of the log."""
         for writer in self._writers:
-            if writer.position is not None and (writer.stopped or writer.position > head):
+            if writer.stopped or (writer.position or 0) > head:
                 try:
                     await writer.look()
                 except (psycopg.Error, OSError) as error:

@@ -49,8 +49,9 @@ class Overtaken(Exception):
 class ViewWriter:
     """Writes a view's batches while it holds the view's lock.
 
-    ``position`` is None until the lock is held; ``error`` says why the view does not move, and
-    ``stopped`` that it will not until the next start, or until it was made anew.
+    ``position`` is None until the lock is held, and where nobody knows it; ``error`` says why the
+    view does not move, and ``stopped`` that it will not until the next start, or until it was made
+    anew.
     """
 
     def __init__(self, url: str, partition: int, view: View) -> None:
@@ -74,7 +75,7 @@ class ViewWriter:
 
         Raises `psycopg.Error`.
         """
-        if self.position is not None and self._connection is not None:
+        if self._connection is not None and (self.position is not None or self.stopped):
             return True
         if self._connection is None or self._connection.closed:
             purpose = f"view {self._schema}.{self.view.name}"

@@ -18,7 +18,6 @@ from aiohttp import web
 from psycopg import OperationalError
 
 from adapters.metrics import Metrics
-from adapters.operator.answers import MovementView
 from adapters.operator.auth import Gate
 from adapters.operator.gpas_report import GPAS_REPORT
 from adapters.operator.openapi import PREFIX
@@ -34,6 +33,7 @@ from ledger.store import StoreUnavailable
 from projections.reports.errors import ViewsBehind
 
 _ACTOR = web.RequestKey("operator_actor", str)
+_LOGGED = web.RequestKey("operator_logged", dict[str, str])
 _Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = structlog.get_logger(__name__)
 
@@ -76,6 +76,7 @@ def _endpoint(route: Route[Any], api: Api, gate: Gate) -> _Endpoint:
             request[_ACTOR] = actor = token.name
             gate.admit(token, route.role)
         call = ApiCall(path=read_path(request), actor=actor)
+        request[_LOGGED] = call.logged
         given = await read_input(request, route, api.settings.limits)
         async with asyncio.timeout(deadline_s):
             return _response(await route.handler(api, call, given))
@@ -149,9 +150,6 @@ def _logged(settings: Settings, metrics: Metrics) -> Any:
         replayed = reply is not None and reply.replayed
         if replayed:
             metrics.idempotency_hit(OPERATOR)
-        booked: dict[str, str] = {}
-        if reply is not None and isinstance(reply.body, MovementView):
-            booked = {"player_id": reply.body.player_id, "transaction_id": reply.body.reference}
         log = _log.warning if code in ("unauthorized", "forbidden") else _log.info
         log(
             "idempotency_hit" if replayed else "operator_call",
@@ -159,7 +157,7 @@ def _logged(settings: Settings, metrics: Metrics) -> Any:
             route=_template(request),
             status=response.status,
             outcome=code or ("replayed" if replayed else "ok"),
-            **booked,
+            **request.get(_LOGGED, {}),
             actor=request.get(_ACTOR),
             remote=remote_address(request, settings.server.trusted_proxies),
             duration_us=int((time.perf_counter() - started) * 1_000_000),

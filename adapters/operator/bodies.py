@@ -12,9 +12,9 @@ from adapters.providers.payload import ID_LENGTH_MAX
 EVENTS_PAGE_MAX: Final = 1_000
 """Events on one page at most."""
 
-PATH_LENGTH_MAX: Final = {"transaction_id": 3 * ID_LENGTH_MAX}
+PATH_LENGTH_MAX: Final = {"transaction_id": 3 * ID_LENGTH_MAX, "round_id": 2 * ID_LENGTH_MAX}
 """Characters that a variable of a path may have, where more than an id's: a key of ours may have a
-player and a round in front."""
+player and a round in front, a round of ours is called after its movement's key."""
 
 _NO_NUL: Final = {"pattern": r"^[^\x00]*$"}
 

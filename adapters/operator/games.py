@@ -21,14 +21,18 @@ async def get_game(api: Api, call: ApiCall, _: Nothing) -> Reply:
     if api.integration(integration) is None and not any(histories):
         raise ProblemFound("not_found", "no such integration")
     lasts = [history[-1][1] for history in histories if history]
-    longest = max(histories, key=len)
+    # A switch has one movement id in every partition; a repetition after half a failure another.
+    switches = {entry[1].movement_id: entry for history in histories for entry in history}
     return Reply(
         200,
         GameHistory(
             integration=integration,
             game=game,
             enabled=not any(isinstance(last, GameDisabled) for last in lasts),
-            events=[event_view(api.settings.currencies, *entry) for entry in longest],
+            events=[
+                event_view(api.settings.currencies, *entry)
+                for entry in sorted(switches.values(), key=lambda entry: entry[1].recorded_at)
+            ],
         ),
     )
 

@@ -106,6 +106,7 @@ async def cancel_withdrawal(api: Api, call: ApiCall, given: ReasonBody) -> Reply
 
 
 def _fields(call: ApiCall, given: MovementBody | AdjustmentBody, operation: str) -> dict[str, Any]:
+    call.logged.update(player_id=call.path["player_id"], transaction_id=given.reference)
     return {
         "player_id": call.path["player_id"],
         "actor": call.actor,
@@ -133,6 +134,7 @@ async def _settle(
     api: Api, call: ApiCall, given: ReasonBody, kind: type[SettleWithdrawal], operation: str
 ) -> Reply:
     reference = call.path["reference"]
+    call.logged.update(player_id=call.path["player_id"], transaction_id=reference)
     command = kind(
         player_id=call.path["player_id"],
         actor=call.actor,

@@ -61,10 +61,14 @@ class Api:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCall:
-    """A call that was let in. ``path`` holds its decoded variables, ``actor`` the token's name."""
+    """A call that was let in. ``path`` holds its decoded variables, ``actor`` the token's name.
+
+    ``logged``: what its log line shall say beyond what every line says.
+    """
 
     path: Mapping[str, str]
     actor: str | None
+    logged: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,28 @@ async def test_a_call_under_way_at_the_stop_is_answered(
             assert await asyncio.to_thread(service.wait) == 0
 
 
+async def test_an_idle_connection_is_closed_at_once_while_a_body_is_awaited(
+    tmp_path: Path, shared_database: dict[str, Any]
+) -> None:
+    """A provider that sends on it must learn that nobody reads, not wait for its own time-out."""
+    with running(tmp_path, database=shared_database) as service:
+        idle, asking = await asyncio.open_connection("127.0.0.1", service.port)
+        asking.write(b"GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert (await idle.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+        slow, sending = await asyncio.open_connection("127.0.0.1", service.port)
+        head = f"POST {PATH} HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n"
+        sending.write(head.encode() + b"12345")
+        await asyncio.sleep(0.2)
+        service.signal(signal.SIGTERM)
+        async with asyncio.timeout(3):
+            assert await idle.read() == b""
+        sending.write(b"67890")
+        assert (await slow.read()).startswith(b"HTTP/1.1 403")
+        assert await asyncio.to_thread(service.wait) == 0
+        asking.close()
+        sending.close()
+
+
 async def _send_slowly(site: Site, body: bytes, parts: Any) -> Answer:
     headers = {"X-REQUEST-SIGN": signature(body), "Content-Length": str(len(body))}
     url = site.base_url + PATH

@@ -51,6 +51,21 @@ def test_init_refuses_a_database_that_may_lose_what_it_commits(
     )
 
 
+def test_init_refuses_currencies_that_the_service_would_not_start_with(
+    tmp_path, database_url, admin_url, capsys
+):
+    """A deployment's init said that the ledger is ready, and the service then refused to start."""
+    with psycopg.connect(admin_url) as connection:
+        connection.execute("INSERT INTO ledger.currency_scales (currency, scale) VALUES ('EUR', 7)")
+    file = tmp_path / "wallet-ledger.toml"
+    file.write_text(f'[database]\nurl = "{admin_url}"\n')
+    file.chmod(0o600)
+    assert cli.run(["init", "--config", str(file)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "EUR with 7 decimals, the configuration with 5: a currency's scale cannot" in err
+
+
 @pytest.mark.parametrize("command", ["init", "serve", "audit views --quick"])
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_database_that_does_not_keep_unicode_is_said_in_one_line(

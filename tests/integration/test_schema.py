@@ -303,6 +303,14 @@ async def test_a_currencys_subunits_stay_what_they_were(database_url: str, admin
         await check_currencies(database_url, {"EUR": currency("EUR", 3)})
 
 
+async def test_a_start_that_is_refused_fixes_nothing(database_url: str):
+    """What is recorded can never be altered: a slip beside another one must not be."""
+    await record_currencies(database_url, {"EUR": EUR})
+    with pytest.raises(SchemaError, match="scale cannot change"):
+        await record_currencies(database_url, {"BTC": EUR, "EUR": currency("EUR", 2, 6)})
+    await record_currencies(database_url, {"BTC": BTC, "EUR": EUR})
+
+
 async def test_a_currency_that_is_kept_must_stay_in_the_configuration(database_url: str):
     """Without it a provider's amounts would be read as those of most: 1000 times a stake in BTC."""
     await record_currencies(database_url, {"EUR": EUR, "BTC": BTC})

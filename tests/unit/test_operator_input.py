@@ -129,6 +129,7 @@ async def test_a_body_that_does_not_come_ends_the_call():
     ("path", "detail"),
     [
         ("/players/" + "p" * 256, "player_id: longer than 255 characters"),
+        ("/rounds/slots/" + "r" * 511, "round_id: longer than 510 characters"),
         ("/transactions/slots/" + "t" * 766, "transaction_id: longer than 765 characters"),
         ("/players/a%00b", "player_id: holds NUL"),
         ("/players/p1?x=1", "Object contains unknown field `x`"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from msgspec.structs import replace
 
 from adapters.operator.routes import ROUTES
 from ledger.commands import SetGame, SetLimits
@@ -232,14 +235,22 @@ async def test_a_game_that_one_partition_refuses_is_not_enabled():
 
     class Halfway(MemoryLedger):
         async def game_events(self, integration, game):
-            about = {"operation": "set_game", "integration": integration, "game": game}
-            event = GameDisabled(movement_id="m", recorded_at=START, reason="faulty", **about)
-            return [[], [(1, event, "00")]]
+            first = GameDisabled(
+                movement_id="m",
+                recorded_at=START,
+                integration=integration,
+                operation="set_game",
+                reason="faulty",
+                game=game,
+            )
+            later = START + timedelta(hours=1)
+            second = replace(first, movement_id="n", recorded_at=later, reason="still faulty")
+            return [[(1, first, "00")], [(1, second, "01")], [(1, first, "02")], []]
 
     async with running(Halfway()) as desk:
         answer = await desk.get(f"/games/{SLOTS}/g1")
     assert answer.json["enabled"] is False
-    assert [each["reason"] for each in answer.json["events"]] == ["faulty"]
+    assert [each["reason"] for each in answer.json["events"]] == ["faulty", "still faulty"]
 
 
 async def test_a_game_that_was_not_switched_everywhere_is_unavailable():

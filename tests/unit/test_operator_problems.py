@@ -144,12 +144,17 @@ async def test_a_replay_is_logged_with_its_reference_and_counted():
             await desk.player()
             for _ in range(2):
                 await desk.post("/players/p1/deposits", MOVEMENT)
+            await desk.post("/players/p1/deposits", MOVEMENT | {"amount": "2.00"})
     booked = [
         (line["event"], line["outcome"], line["player_id"])
         for line in logs
         if line.get("transaction_id") == MOVEMENT["reference"]
     ]
-    assert booked == [("operator_call", "ok", "p1"), ("idempotency_hit", "replayed", "p1")]
+    assert booked == [
+        ("operator_call", "ok", "p1"),
+        ("idempotency_hit", "replayed", "p1"),
+        ("operator_call", "duplicate_conflict", "p1"),
+    ]
     counted = 'wallet_ledger_idempotency_hits_total{integration="operator"} 1.0'
     assert counted in metrics.render().decode()
 
