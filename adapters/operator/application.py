@@ -34,6 +34,7 @@ from projections.reports.errors import ViewsBehind
 
 _ACTOR = web.RequestKey("operator_actor", str)
 _LOGGED = web.RequestKey("operator_logged", dict[str, str])
+_REPLAYED = web.RequestKey("operator_replayed", bool)
 _Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = structlog.get_logger(__name__)
 
@@ -79,18 +80,14 @@ def _endpoint(route: Route[Any], api: Api, gate: Gate) -> _Endpoint:
         request[_LOGGED] = call.logged
         given = await read_input(request, route, api.settings.limits)
         async with asyncio.timeout(deadline_s):
-            return _response(await route.handler(api, call, given))
+            reply = await route.handler(api, call, given)
+        request[_REPLAYED] = reply.replayed
+        return _response(reply)
 
     return endpoint
 
 
 def _response(reply: Reply) -> web.Response:
-    response = _encoded(reply)
-    response[_REPLY] = reply
-    return response
-
-
-def _encoded(reply: Reply) -> web.Response:
     headers = {"Cache-Control": "no-store"}
     if reply.body is None:
         return web.Response(status=reply.status, headers=headers)
@@ -135,7 +132,6 @@ def _answer(request: web.Request, found: ProblemFound) -> web.Response:
 
 
 _CODE = web.ResponseKey("operator_problem", str)
-_REPLY = web.ResponseKey("operator_reply", Reply)
 
 
 def _logged(settings: Settings, metrics: Metrics) -> Any:
@@ -146,8 +142,7 @@ def _logged(settings: Settings, metrics: Metrics) -> Any:
         started = time.perf_counter()
         response = await handler(request)
         code = response.get(_CODE)
-        reply = response.get(_REPLY)
-        replayed = reply is not None and reply.replayed
+        replayed = request.get(_REPLAYED, False)
         if replayed:
             metrics.idempotency_hit(OPERATOR)
         log = _log.warning if code in ("unauthorized", "forbidden") else _log.info

@@ -42,7 +42,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact of a player's stream.
+    """A fact of a player's stream, or of a game's.
 
     `real` and `bonus` are what it changed, `balance` what the wallet held after it (null where no
     wallet was touched). The fields behind `hash` are there where this type of event has them.

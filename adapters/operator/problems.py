@@ -22,7 +22,6 @@ TYPE_PREFIX: Final = "urn:wallet-ledger:problem:"
 RETRY_AFTER_S: Final = 1
 """After how long a call that was not answered may be tried again."""
 
-
 REFUSALS: Mapping[Refusal, tuple[int, str]] = MappingProxyType(
     {
         Refusal.INVALID_SIGNATURE: (401, "The signature does not verify"),
