@@ -221,7 +221,7 @@ async def _take_in(manager: web.Server, most_s: float) -> None:
     await asyncio.sleep(_TAKE_IN_TICK_S)
     left = [each for each in manager.connections if isinstance(each, _Connection)]
     while left and (waited_s := time.monotonic() - began) < most_s:
-        left = [each for each in left if not each.closes(is_late=waited_s > _FIRST_CALL_S)]
+        left = [each for each in left if not each.finish(is_late=waited_s > _FIRST_CALL_S)]
         await asyncio.sleep(_TAKE_IN_TICK_S)  # an event would cost every call
 
 
@@ -230,8 +230,8 @@ class _Connection(web.RequestHandler):
 
     __slots__ = ()
 
-    def closes(self, *, is_late: bool) -> bool:
-        """Take no further request; False while one is coming in, so that it must be asked again.
+    def finish(self, *, is_late: bool) -> bool:
+        """Take no further request; False while one is coming in, so that it must be called again.
 
         Where none came yet, one may be on its way until it ``is_late``.
         """

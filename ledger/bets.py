@@ -102,10 +102,10 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
     unbound = found is None and command.round_id is None
     fields = _about(player, command, stamp, command.currency, _split(command.amount, found))
     if found is not None:
-        of_round = game_of(found, command.bet_key)
+        game = game_of(found, command.bet_key)
     else:
-        of_round = None if session is None else session.game
-    fields["game"] = command.game or of_round
+        game = None if session is None else session.game
+    fields["game"] = command.game or game
     event = WinCredited(
         **fields,
         round_id=(command.round_id or own_round(command.key)) if found is None else found.round_id,

@@ -1,6 +1,7 @@
 """`wallet-ledger init` on a real PostgreSQL: what it creates, refuses and says."""
 
 import subprocess
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -21,6 +22,14 @@ def configured(tmp_path):
     return write
 
 
+def on_server(directory: Path, url: str) -> str:
+    """A configuration file with a database of a server that runs already."""
+    file = directory / "wallet-ledger.toml"
+    file.write_text(f'[server]\nport = 0\n[database]\nurl = "{url}"\n')
+    file.chmod(0o600)
+    return str(file)
+
+
 def test_init_may_be_repeated_but_never_changes_the_number_of_partitions(configured, capsys):
     """Deployments run it every time; another number would look for players where they are not."""
     assert cli.run(["init", "--config", configured(2)]) == 0
@@ -39,10 +48,7 @@ def test_init_refuses_a_database_that_may_lose_what_it_commits(
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
         name = connection.info.dbname
         connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off".encode())
-    file = tmp_path / "wallet-ledger.toml"
-    file.write_text(f'[database]\nurl = "{empty_database_url}"\n')
-    file.chmod(0o600)
-    assert cli.run(["init", "--config", str(file)]) == 2
+    assert cli.run(["init", "--config", on_server(tmp_path, empty_database_url)]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
@@ -57,10 +63,7 @@ def test_init_refuses_currencies_that_the_service_would_not_start_with(
     """A deployment's init said that the ledger is ready, and the service then refused to start."""
     with psycopg.connect(admin_url) as connection:
         connection.execute("INSERT INTO ledger.currency_scales (currency, scale) VALUES ('EUR', 7)")
-    file = tmp_path / "wallet-ledger.toml"
-    file.write_text(f'[database]\nurl = "{admin_url}"\n')
-    file.chmod(0o600)
-    assert cli.run(["init", "--config", str(file)]) == 2
+    assert cli.run(["init", "--config", on_server(tmp_path, admin_url)]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "EUR with 7 decimals, the configuration with 5: a currency's scale cannot" in err
@@ -72,12 +75,9 @@ def test_a_database_that_does_not_keep_unicode_is_said_in_one_line(
     tmp_path, databases, command, encoding
 ):
     """It is made by whoever trusts the server's default; a traceback does not tell them that."""
-    file = tmp_path / "wallet-ledger.toml"
     with databases.encoded(encoding) as url:
-        file.write_text(f'[server]\nport = 0\n[database]\nurl = "{url}"\n')
-        file.chmod(0o600)
         done = subprocess.run(
-            [COMMAND, *command.split(), "--config", str(file)],
+            [COMMAND, *command.split(), "--config", on_server(tmp_path, url)],
             check=False,
             capture_output=True,
             text=True,

@@ -569,8 +569,21 @@ async def test_a_list_without_an_end_ends_with_the_moment_that_it_states(
             then = await make(url, wanted, None, (soon + timedelta(hours=2)).isoformat(), **filters)
             assert len(report.table.rows) == len(same.table.rows) == len(then.table.rows)
             assert report.totals.rows == same.totals.rows == then.totals.rows
-        ages = picked(await make(url, "open-rounds"), "round_id", "age_h")
-        assert ("late", 0) in ages
+
+
+async def test_open_rounds_of_now_are_all_that_the_view_holds(
+    postgres, databases, template_database
+):
+    """It left out rounds opened while it was made, and summed what came to the others meanwhile."""
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    bet = {"amount": 1, "round_id": "late", "session": "another"}
+    with databases.fresh(template_database) as name:
+        story = await tell()
+        await story.tell(soon, msgspec.structs.replace(session("anna"), session="another"))
+        await story.tell(soon, game(c.PlaceBet, "anna", "late-bet", **bet))
+        await _append(postgres.url(name), story)
+        report = await make(postgres.url(name), "open-rounds")
+    assert ("late", 0) in picked(report, "round_id", "age_h")
 
 
 async def test_a_report_rests_on_no_view_that_is_ahead_of_the_log(

@@ -111,7 +111,8 @@ def test_a_session_plays_in_its_own_currency_only():
     world.money(Deposit, "usd", 50, currency="USD")
     assert code(world.bet("b1", 1)) == "bet_placed"
     assert code(world.bet("b2", 1, session="s2")) == "currency_mismatch"
-    assert code(world.bet("b2", 1, session="s2", currency="USD")) == "currency_mismatch"
+    other_round = world.bet("b2", 1, session="s2", currency="USD")
+    assert other_round == Refused(Refusal.CURRENCY_MISMATCH, "round r1 is not in USD")
     assert code(world.bet("b2", 1, session="s2", currency="USD", round_id="r2")) == "bet_placed"
     assert code(world.bet("b3", 1, currency="JPY")) == "currency_mismatch"
     assert (world.wallet(), world.wallet(currency="USD")) == (Wallet(99), Wallet(49))
