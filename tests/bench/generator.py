@@ -10,6 +10,10 @@ from tests.bench.traffic import Lanes
 SCRIPT = Path(__file__).with_name("send_once.lua")
 
 
+class LanesRanOut(BenchmarkError):
+    """Too few requests were made in advance: a repeated one would be a duplicate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """What wrk saw: answers per second, latencies, and everything that was not a plain success."""
@@ -27,8 +31,7 @@ class Load:
 def send(lanes: Lanes, *, port: int, connections: int, seconds: float) -> Load:
     """Keep `connections` requests in flight for that long, with what the lanes hold.
 
-    Raises BenchmarkError when the lanes ran out: a repeated request would be a duplicate, and
-    duplicates are not what is measured.
+    Raises LanesRanOut; what was sent until then counts as taken.
     """
     threads = lanes.senders(connections)
     positions = [str(position) for position in lanes.positions[:threads]]
@@ -37,10 +40,10 @@ def send(lanes: Lanes, *, port: int, connections: int, seconds: float) -> Load:
     command += [str(lanes.directory), *positions]
     output, cpu = run_tool(command)
     report = json.loads(output.rsplit("RESULT ", 1)[1])
-    if report["exhausted"]:
-        raise BenchmarkError("the prepared requests ran out before the time did")
     for number, (sent, position) in enumerate(report["lanes"]):
         lanes.taken(number, requests=sent, position=position)
+    if report["exhausted"]:
+        raise LanesRanOut("the prepared requests ran out before the time did")
     return Load(
         answers=report["answers"],
         sent=sum(sent for sent, _ in report["lanes"]),
