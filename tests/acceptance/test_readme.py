@@ -6,6 +6,7 @@ stands for anything within a line, alone on a line for any number of lines.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -20,12 +21,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 from urllib.error import URLError
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import psycopg
 import pytest
 
+from ledger.commands import RegisterPlayer
 from ledger.embedded import DATABASE, SUPERUSER, EmbeddedPostgres
+from ledger.postgres_programs import binaries
+from ledger.schema import initialise
+from tests.faults.ledgers import opened
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -265,7 +271,7 @@ def test_sigterm_stops_the_service_and_leaves_no_database_behind(demonstration):
 def test_the_backup_of_the_runbook_can_be_started(demonstration):
     """A backup that was never restored is none."""
     demonstration.service.start()
-    (block,) = blocks(ROOT / "deploy" / "runbooks" / "backup.md", "")
+    block, _ = blocks(ROOT / "deploy" / "runbooks" / "backup.md", "")
     packages = next(Path(entry) for entry in sys.path if entry.endswith("site-packages"))
     script = block.text.replace(".venv/lib/python3*/site-packages", str(packages))
     with Shell(demonstration.place, {}) as shell:
@@ -340,3 +346,45 @@ def test_a_database_of_your_own_is_set_up_as_it_is_written():
         finally:
             code = service.stop(signal.SIGTERM)
         assert code == 0
+
+
+def test_the_runbook_moves_a_ledger_to_another_server():
+    """The way to another major version: a role or a right that stays behind stops the service."""
+    _, move = blocks(ROOT / "deploy" / "runbooks" / "backup.md", "")
+    roles, grant = (
+        block.text
+        for block in blocks(ROOT / "README.md", "A database of your own")
+        if block.language == "sql"
+    )
+    with own_database() as (place, old), own_database() as (_, new):
+        execute(old, "postgres", SUPERUSER, roles)
+        asyncio.run(initialise(old.url(user="wallet_migrate"), 1))
+        execute(old, DATABASE, "wallet_migrate", grant)
+        asyncio.run(register("ann", old.url(user="wallet_app")))
+        environment = {
+            "PATH": f"{binaries()}:{BIN}:{os.environ['PATH']}",
+            "OLD": server_url(old),
+            "NEW": server_url(new),
+            "URL": new.url(user="wallet_app"),
+        }
+        config = place / "moved.toml"
+        config.write_text('[database]\nurl = "env:URL"\n')
+        with Shell(place, environment) as shell:
+            for line in move.text.splitlines():
+                shell.run(line)
+            said = shell.run(f"wallet-ledger audit views --config {config} 2>>log")
+        assert said == "0 differences between the views and the events\n"
+        with psycopg.connect(environment["URL"]) as connection:
+            rows = connection.execute("SELECT count(*) FROM ledger_p00.events").fetchall()
+        assert rows == [(2,)]  # registered, given a wallet
+
+
+async def register(player_id: str, url: str) -> None:
+    """Register a player."""
+    async with opened(url) as process:
+        await process.accepted(RegisterPlayer(player_id=player_id, currency="EUR"))
+
+
+def server_url(server: EmbeddedPostgres) -> str:
+    """A URL to which a database's name can be added."""
+    return f"postgresql://{SUPERUSER}@{quote(str(server.socket_dir), safe='')}:5432"
