@@ -349,7 +349,7 @@ def test_a_database_of_your_own_is_set_up_as_it_is_written():
 
 
 def test_the_runbook_moves_a_ledger_to_another_server():
-    """The way to another major version: a role or a right that stays behind stops the service."""
+    """The way to another major version: what stays behind is missed when the service starts."""
     _, move = blocks(ROOT / "deploy" / "runbooks" / "backup.md", "")
     roles, grant = (
         block.text
