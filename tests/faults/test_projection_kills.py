@@ -89,6 +89,21 @@ class Prey:
             process.kill()
             process.wait()
 
+    @contextmanager
+    def listening(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A process as operators run it, which a signal ends in order: earlier it just kills it.
+
+        What the views hold does not tell: a transaction may end after the process that began it.
+        """
+        before = self._log.stat().st_size
+        with self.running() as process:
+            deadline = time.monotonic() + 30.0
+            while b'"event":"projecting"' not in self._log.read_bytes()[before:]:
+                assert process.poll() is None, self._log.read_text()[-2000:]
+                assert time.monotonic() < deadline, "it did not start"
+                time.sleep(0.01)
+            yield process
+
     def _wait_for_work(
         self, connection: psycopg.Connection, process: subprocess.Popen[bytes]
     ) -> None:
@@ -173,7 +188,7 @@ async def _survive(url: str, admin_url: str, directory: Path, kills: int, seed: 
     with load(url, seed) as appended:
         moments = [await asyncio.to_thread(prey.strike, number) for number in range(kills)]
     _check_moments(moments, appended[0] / (time.monotonic() - began))
-    with prey.running() as process:
+    with prey.listening() as process:
         await until(lambda: all_at(url, appended[0]), 60.0)
         process.terminate()
         assert process.wait(10.0) == 0
