@@ -180,8 +180,8 @@ class Attempt:
         self._asking: set[str] = set()
         self._read: dict[str, int] = {}
         self._keys: list[Key] = []
-        self._events: list[EventRow] = []
-        self._transactions: list[TransactionRow] = []
+        self._booked: list[tuple[str, Head, int, Event]] = []
+        self._used: list[tuple[Key, Transaction]] = []
         self._sessions: list[SessionRow] = []
         self._rounds: list[tuple[str, str, str]] = []
 
@@ -248,14 +248,17 @@ class Attempt:
             head.state = readmit(head.state, found)
 
     def append_batch(self) -> AppendBatch:
-        """What the store must verify and append in one commit."""
+        """What the store must verify and append in one commit; asked for once, after the decisions.
+
+        Events are sealed here, one after the other: between decisions each would cost more.
+        """
         return AppendBatch(
             streams=list(self._read),
             versions=list(self._read.values()),
             keys=self._keys,
             rounds=self._rounds,
-            events=self._events,
-            transactions=self._transactions,
+            events=[_event_row(*booked) for booked in self._booked],
+            transactions=[_transaction_row(key, used) for key, used in self._used],
             sessions=self._sessions,
         )
 
@@ -313,8 +316,7 @@ class Attempt:
 
     def _record(self, stream: str, head: Head, event: PlayerEvent | GameEvent) -> None:
         version = head.state.version + 1
-        head.hash, state = seal(head.hash, stream, version, event)
-        self._events.append(EventRow(stream, version, event.NAME, state))
+        self._booked.append((stream, head, version, event))
         if isinstance(head.state, Game):
             head.state = evolve_game(head.state, cast("GameEvent", event))
             return
@@ -329,50 +331,47 @@ class Attempt:
 
         A refund under the very key of its bet needs no second entry: the key is used.
         """
-        key = (event.integration, event.key)
-        self.known.transactions[key] = Transaction(player_id, version, event.NAME, event)
-        self._transactions.append(_transaction_row(player_id, version, event))
+        used = Transaction(player_id, version, event.NAME, event)
+        self._use((event.integration, event.key), used)
         if isinstance(event, RefundTombstoned):
             if event.refers_to == event.key:
                 return
             refunded = (event.integration, event.refers_to)
             self._must_be_new(refunded)
-            self.known.transactions[refunded] = Transaction(player_id, version, TOMBSTONE, event)
-            self._transactions.append(_tombstone_row(player_id, version, event))
+            self._use(refunded, Transaction(player_id, version, TOMBSTONE, event))
         elif isinstance(event, GameMovement) and event.opens_round and event.round_id is not None:
             self._rounds.append((player_id, event.integration, event.round_id))
 
+    def _use(self, key: Key, used: Transaction) -> None:
+        self.known.transactions[key] = used
+        self._used.append((key, used))
 
-def _transaction_row(player_id: str, version: int, event: Movement) -> TransactionRow:
+
+def _event_row(stream: str, head: Head, version: int, event: Event) -> EventRow:
+    """The event as stored, behind the stream's last one, which it becomes."""
+    head.hash, state = seal(head.hash, stream, version, event)
+    return EventRow(stream, version, event.NAME, state)
+
+
+def _transaction_row(key: Key, used: Transaction) -> TransactionRow:
+    """The key's entry, with what its event says, or for the key of a refunded bet its tombstone."""
+    event = used.event
+    integration, text = key
+    is_tombstone = used.kind == TOMBSTONE
     round_id, closes_round = None, False
     if isinstance(event, GameMovement) and not isinstance(event, RefundTombstoned):
         # A tombstone belongs to no round: its bet never came.
         round_id, closes_round = event.round_id, event.closes_round
     return TransactionRow(
-        integration=event.integration,
-        key=event.key,
-        player_id=player_id,
-        version=version,
-        kind=event.NAME,
-        fingerprint=bytes.fromhex(event.fingerprint),
-        refers_to=getattr(event, "refers_to", None),
+        integration=integration,
+        key=text,
+        player_id=used.player_id,
+        version=used.version,
+        kind=used.kind,
+        fingerprint=None if is_tombstone else bytes.fromhex(event.fingerprint),
+        refers_to=event.key if is_tombstone else getattr(event, "refers_to", None),
         round_id=round_id,
         closes_round=closes_round,
-        recorded_at=event.recorded_at,
-    )
-
-
-def _tombstone_row(player_id: str, version: int, event: RefundTombstoned) -> TransactionRow:
-    return TransactionRow(
-        integration=event.integration,
-        key=event.refers_to,
-        player_id=player_id,
-        version=version,
-        kind=TOMBSTONE,
-        fingerprint=None,
-        refers_to=event.key,
-        round_id=None,
-        closes_round=False,
         recorded_at=event.recorded_at,
     )
 

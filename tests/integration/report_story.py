@@ -25,6 +25,7 @@ from typing import Any
 
 from ledger import commands as c
 from ledger.batch import _transaction_row
+from ledger.decisions import Transaction
 from ledger.events import Movement
 from ledger.refusals import Refused
 from ledger.store import AppendBatch, Store
@@ -65,7 +66,10 @@ class Story:
         booked = self.booked[self._log.length :]
         rows = self._log.rows(booked)
         entries = [
-            _transaction_row(entry.player_id, row.version, entry.event)
+            _transaction_row(
+                (entry.event.integration, entry.event.key),
+                Transaction(entry.player_id, row.version, entry.event.NAME, entry.event),
+            )
             for entry, row in zip(booked, rows, strict=True)
             if isinstance(entry.event, Movement)
         ]
