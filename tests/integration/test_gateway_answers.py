@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -105,17 +106,24 @@ async def test_a_body_with_escapes_is_read_for_the_journal_only_where_it_is_sign
 async def test_a_call_that_cannot_be_recorded_is_answered_all_the_same(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bet is booked; a log line that fails must not turn it into an error."""
+    """The bet is booked: a line that fails costs neither its answer nor the record of others."""
+    record_call = Gateway._record_call
+
+    def broken_for_one(gateway: Gateway, answered: Any) -> None:
+        if answered.call.transaction_id == "b-1":
+            raise ArithmeticError("no line today")
+        record_call(gateway, answered)
+
     async with served(database_url, tmp_path) as (site, _):
         token = await site.player("ann", "10.00")
-
-        def broken(*_: object) -> None:
-            raise ArithmeticError("no line today")
-
-        monkeypatch.setattr(Gateway, "_record", broken)
-        answer = await site.send(bet("ann", token, "b-1"))
-        assert answer.status == 200
-        assert answer.json["balance"] == 900
+        monkeypatch.setattr(Gateway, "_record_call", broken_for_one)
+        with capture_logs() as logs:
+            bets = (bet("ann", token, key) for key in ("b-0", "b-1", "b-2", "b-3"))
+            answers = await asyncio.gather(*map(site.send, bets))
+        assert [answer.status for answer in answers] == [200] * 4
+        assert [line["event"] for line in logs] == ["call_not_recorded"]
+    recorded = query(database_url, "SELECT transaction_id FROM ledger.calls ORDER BY 1")
+    assert recorded == [("b-0",), ("b-2",), ("b-3",)]
 
 
 async def test_a_refusal_of_an_unexpected_error_is_in_the_protocols_form(
