@@ -20,6 +20,7 @@ from adapters.operator.views import DatabaseViews
 from adapters.projecting import Projecting
 from adapters.providers.gateway import Gateway
 from adapters.providers.registry import PROVIDERS
+from adapters.providers.turn import Turn
 from adapters.settings import Settings
 from adapters.telemetry import LineWriter
 from ledger.committer import CommitterLimits
@@ -56,6 +57,7 @@ def create_app(
     app = web.Application(middlewares=[_problems])
     app[LEDGER], app[JOURNAL], app[METRICS] = ledger, journal, metrics
     app[PROVIDER_CALLS] = {}
+    turn = Turn()
     for name, provider in providers.items():
         gateway = Gateway(
             provider,
@@ -64,6 +66,7 @@ def create_app(
             metrics=metrics,
             journal=journal,
             writer=writer,
+            turn=turn,
         )
         for route in gateway.routes():
             app.router.add_route(route.method, route.path, route.handler)

@@ -15,19 +15,21 @@ from http import HTTPStatus
 from aiohttp import HttpVersion10, web
 
 from adapters.providers.protocol import Reply
+from adapters.providers.turn import Turn
 
 
 class Answer(web.StreamResponse):
     """A reply as an HTTP response; without ``keep_alive`` the connection ends behind it."""
 
-    def __init__(self, reply: Reply, *, keep_alive: bool) -> None:
+    def __init__(self, reply: Reply, turn: Turn, *, keep_alive: bool) -> None:
         """Builds nothing yet: what aiohttp's class prepares is not needed."""
         self._reply = reply
+        self._turn = turn
         self._status = reply.status
         self._keep_alive = keep_alive
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Write the whole answer, unless the client has left."""
+        """Write the whole answer with the others of this turn, unless the client has left."""
         self._keep_alive = self._keep_alive and request.keep_alive
         transport = request.transport
         if transport is None or transport.is_closing():
@@ -43,7 +45,11 @@ class Answer(web.StreamResponse):
             lines.append(b"Connection: close\r\n")
         elif request.version == HttpVersion10:
             lines.append(b"Connection: keep-alive\r\n")
-        transport.write(b"".join((*lines, length, reply.body)))
+        answer = b"".join((*lines, length, reply.body))
+        if self._keep_alive:
+            self._turn.write(transport, answer)
+        else:
+            transport.write(answer)  # the connection is closed behind it
 
     async def write_eof(self, _data: bytes = b"") -> None:
         """Everything is written."""

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from adapters.app import JOURNAL, create_app
+from adapters.app import create_app
 from adapters.metrics import Metrics
 from adapters.providers.betbrothers import BetBrothersProvider
 from adapters.providers.gateway import Gateway
@@ -130,7 +130,7 @@ async def test_a_refusal_of_an_unexpected_error_is_in_the_protocols_form(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug of ours must not look like another protocol to the provider."""
-    async with served(database_url, tmp_path) as (site, app):
+    async with served(database_url, tmp_path) as (site, _):
         token = await site.player("ann", "10.00")
 
         async def broken(*_: object) -> None:
@@ -140,7 +140,7 @@ async def test_a_refusal_of_an_unexpected_error_is_in_the_protocols_form(
         answer = await site.send(bet("ann", token, "b-1"))
         assert (answer.status, set(answer.json)) == (500, {"code", "message"})
         assert token.encode() not in answer.body
-        assert app[JOURNAL]._entries[-1].outcome == "internal"
+    assert query(database_url, "SELECT outcome FROM ledger.calls") == [("internal",)]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ async def test_a_bug_in_all_of_a_protocol_is_answered_and_journaled(
     def broken(*_: object) -> None:
         raise ArithmeticError
 
-    async with served(database_url, tmp_path) as (site, app):
+    async with served(database_url, tmp_path) as (site, _):
         token = await site.player("ann", "10.00")
         for name in ("_command", "refuse"):
             monkeypatch.setattr(BetBrothersProvider, name, broken)
@@ -195,7 +195,7 @@ async def test_a_bug_in_all_of_a_protocol_is_answered_and_journaled(
             answer = await site.send(bet("ann", token, "b-1"))
         assert (answer.status, answer.json) == (500, {"error": "internal"})
         assert [line["event"] for line in logs] == ["call_failed"] * 2
-        assert app[JOURNAL]._entries[-1].outcome == "internal"
+    assert query(database_url, "SELECT outcome FROM ledger.calls") == [("internal",)]
 
 
 async def test_any_of_two_secrets_signs_and_the_line_says_which(

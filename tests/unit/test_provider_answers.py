@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from aiohttp import HttpVersion11
 
 from adapters.providers.answers import Answer
 from adapters.providers.protocol import Reply
+from adapters.providers.turn import Turn
 
 
 class FakeTransport:
@@ -39,7 +41,8 @@ async def sent(reply: Reply) -> list[str]:
     """The lines of the answer's head."""
     transport = FakeTransport()
     request: Any = FakeRequest(transport)
-    await Answer(reply, keep_alive=True).prepare(request)
+    await Answer(reply, Turn(), keep_alive=True).prepare(request)
+    await asyncio.sleep(0)
     head, _, body = transport.written.partition(b"\r\n\r\n")
     assert body == reply.body
     return head.decode("latin-1").split("\r\n")
