@@ -6,6 +6,7 @@ itself spends on a call. A reply is complete and short, so one write does.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from email.utils import formatdate
@@ -29,7 +30,7 @@ class Answer(web.StreamResponse):
         self._keep_alive = keep_alive
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Write the whole answer with the others of this turn, unless the client has left."""
+        """Have the whole answer written when the turn ends, unless the client has left."""
         self._keep_alive = self._keep_alive and request.keep_alive
         transport = request.transport
         if transport is None or transport.is_closing():
@@ -45,14 +46,11 @@ class Answer(web.StreamResponse):
             lines.append(b"Connection: close\r\n")
         elif request.version == HttpVersion10:
             lines.append(b"Connection: keep-alive\r\n")
-        answer = b"".join((*lines, length, reply.body))
-        if self._keep_alive:
-            self._turn.write(transport, answer)
-        else:
-            transport.write(answer)  # the connection is closed behind it
+        self._turn.write(transport, b"".join((*lines, length, reply.body)))
 
     async def write_eof(self, _data: bytes = b"") -> None:
-        """Everything is written."""
+        """Let the turn end: behind this the connection is closed, or answers its next request."""
+        await asyncio.sleep(0)
 
 
 def _names_its_type(headers: Mapping[str, str]) -> bool:

@@ -348,6 +348,15 @@ def test_calls_sent_one_behind_the_other_are_answered_in_their_order(
     assert [balances[0] - later for later in balances] == [0, 1, 3]
 
 
+def test_no_answer_overtakes_the_one_before_it(service: Service) -> None:
+    """A provider's answer is written when the loop's turn ends, those of other routes at once."""
+    refused, health = head(b"{") + b"{", b"GET /health/live HTTP/1.1\r\nHost: wallet\r\n\r\n"
+    with connect(service) as connection:
+        connection.sendall(refused + health + refused)
+        answers = [read(connection)[0] for _ in range(3)]
+    assert [answer.status for answer in answers] == [400, 200, 400]
+
+
 @pytest.mark.parametrize(
     ("body", "status"), [(b"{", 400), (b"[]", 400), (b"", 400), (b'{"action":"jump"}', 400)]
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -41,8 +40,9 @@ async def sent(reply: Reply) -> list[str]:
     """The lines of the answer's head."""
     transport = FakeTransport()
     request: Any = FakeRequest(transport)
-    await Answer(reply, Turn(), keep_alive=True).prepare(request)
-    await asyncio.sleep(0)
+    answer = Answer(reply, Turn(), keep_alive=True)
+    await answer.prepare(request)
+    await answer.write_eof()  # behind this the connection may be closed
     head, _, body = transport.written.partition(b"\r\n\r\n")
     assert body == reply.body
     return head.decode("latin-1").split("\r\n")
