@@ -1,9 +1,7 @@
 """What the calls that end in one turn of the event loop leave to be done, kind by kind.
 
 First every answer is written; a turn later, when what has arrived meanwhile was read, every call is
-recorded. Done between two handlers, a record costs three times what it does among others: what one
-kind of work needs stays in the processor's cache. So does a write, which also wakes the client for
-every single answer.
+recorded. Between two handlers a record took three times as long as it does among others.
 """
 
 from __future__ import annotations
