@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 import uvloop
@@ -53,6 +53,8 @@ _CONNECTION: Final[dict[str, Any]] = {
     "keepalive_timeout": _KEEPALIVE_S,
     "lingering_time": _LINGER_S,
 }
+_UNREAD_S: Final = 60.0
+"""A client that takes nothing of what is there for it for as long as this is cut off."""
 _SHUTDOWN_S: Final = 10.0
 _TAKE_IN_S: Final = 5.0
 """How long a stop waits for bodies: beside the rest less than the supervisor gives its workers."""
@@ -226,9 +228,47 @@ async def _take_in(manager: web.Server, most_s: float) -> None:
 
 
 class _Connection(web.RequestHandler):
-    """A connection that repeats nothing it was sent: a head that is no HTTP may hold a token."""
+    """A connection that repeats nothing it was sent: a head that is no HTTP may hold a token.
 
-    __slots__ = ()
+    Its client has to take its answers: without that, even a connection that is closed would stay.
+    """
+
+    __slots__ = ("_look",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Have `pause_writing` called as soon as anything waits for the client."""
+        super().connection_made(transport)
+        self._look: asyncio.TimerHandle | None = None
+        cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=0)
+
+    def pause_writing(self) -> None:
+        """Keep an eye on what waits for the client."""
+        super().pause_writing()
+        assert self.transport is not None
+        self._look_at(self.transport, 0)
+
+    def resume_writing(self) -> None:
+        """It has taken everything."""
+        super().resume_writing()
+        self._look_no_more()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Whatever it has not taken is gone."""
+        super().connection_lost(exc)
+        self._look_no_more()
+
+    def _look_at(self, transport: asyncio.WriteTransport, waiting_before: int) -> None:
+        waiting = transport.get_write_buffer_size()
+        if waiting == waiting_before:
+            transport.abort()
+        else:
+            loop = asyncio.get_running_loop()
+            self._look = loop.call_later(_UNREAD_S, self._look_at, transport, waiting)
+
+    def _look_no_more(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
 
     def finish(self, *, is_late: bool) -> bool:
         """Take no further request; False while one is coming in, so that it must be called again.

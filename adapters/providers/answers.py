@@ -32,6 +32,7 @@ class Answer(web.StreamResponse):
     async def prepare(self, request: web.BaseRequest) -> None:
         """Have the whole answer written when the turn ends, unless the client has left."""
         self._keep_alive = self._keep_alive and request.keep_alive
+        self._writer = request.writer
         transport = request.transport
         if transport is None or transport.is_closing():
             return
@@ -49,8 +50,13 @@ class Answer(web.StreamResponse):
         self._turn.write(transport, b"".join((*lines, length, reply.body)))
 
     async def write_eof(self, _data: bytes = b"") -> None:
-        """Let the turn end: behind this the connection is closed, or answers its next request."""
+        """Let the turn end, and what was written leave.
+
+        Behind this the connection is closed, or answers its next request: a client that reads none
+        must not make us keep them all.
+        """
         await asyncio.sleep(0)
+        await self._writer.drain()
 
 
 def _names_its_type(headers: Mapping[str, str]) -> bool:
