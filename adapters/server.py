@@ -22,6 +22,7 @@ from typing import Any, Final, cast
 import structlog
 import uvloop
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.app import LEDGER, LedgerMetrics, create_app, past_the_router
@@ -233,13 +234,23 @@ class _Connection(web.RequestHandler):
     Its client has to take its answers: without that, even a connection that is closed would stay.
     """
 
-    __slots__ = ("_look",)
+    __slots__ = ("_is_garbled", "_look")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Have `pause_writing` called as soon as anything waits for the client."""
         super().connection_made(transport)
+        self._is_garbled = False
         self._look: asyncio.TimerHandle | None = None
         cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=0)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in requests, and nothing behind what is none: the library would keep it all."""
+        if self._is_garbled:
+            return
+        web.RequestHandler.data_received(self, data)
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            self._is_garbled = True
+            _let_go(self._messages[-1][0].exc)
 
     def pause_writing(self) -> None:
         """Keep an eye on what waits for the client."""
@@ -294,10 +305,16 @@ class _Connection(web.RequestHandler):
         """Answer what the parser refused; anything else is the library's to log and to answer."""
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
+        _let_go(exc)
         log.info("not_http", kind=type(exc).__name__, remote=request.remote)
         response = problem(status, "")
         response.force_close()
         return response
+
+
+def _let_go(error: BaseException) -> None:
+    """Free what was read when it was raised: as a cycle it would stay until somebody looks."""
+    error.__traceback__ = None
 
 
 class _Refusing(asyncio.Protocol):

@@ -26,6 +26,13 @@ class FakeTransport:
         self.written += data
 
 
+class FakeWriter:
+    """Its client takes everything at once."""
+
+    async def drain(self) -> None:
+        """No need to wait."""
+
+
 class FakeRequest:
     """As much of a request as an answer looks at."""
 
@@ -34,6 +41,7 @@ class FakeRequest:
 
     def __init__(self, transport: FakeTransport) -> None:
         self.transport = transport
+        self.writer = FakeWriter()
 
 
 async def sent(reply: Reply) -> list[str]:

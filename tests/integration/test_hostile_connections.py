@@ -1,11 +1,13 @@
-"""Clients that do not take their answers: they must cost neither memory nor a place for ever."""
+"""Clients that read no answers, or send what is no HTTP: they get neither memory nor a place."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,8 @@ UNREAD_SLOWLY_S = 1.0
 KEPT = 64 * 1024
 """What a socket is asked to keep, on either side: the system may make it twice as much."""
 LARGE = bytes(64 * 2**20)
+GARBLED = 8
+GARBAGE = b"\x01" * 2**22
 PORTION = 2**20
 """More than a socket keeps: once it is read, some more has left the server."""
 
@@ -220,3 +224,34 @@ def test_a_client_that_reads_slowly_gets_all_of_its_answer(
             assert taken + await read_answers(client, 2 * len(LARGE)) > len(LARGE)
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nX-Endless: ",
+        b"GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ],
+    ids=["at once", "in a header", "behind an upgrade"],
+)
+def test_what_is_no_http_is_not_kept(tmp_path: Path, lost: Lost, begin: bytes) -> None:
+    """A hundred such connections took four gigabytes, until somebody looked for cycles."""
+
+    async def scenario() -> None:
+        async with Site(b"{}").served(tmp_path) as connect:
+            tracemalloc.start()
+            for _ in range(GARBLED):
+                with suppress(ConnectionError):
+                    await asyncio.get_running_loop().sock_sendall(connect(), begin + GARBAGE)
+            await lost.wait(GARBLED)
+            kept, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert kept < len(GARBAGE)
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(scenario)
+    finally:
+        gc.enable()
