@@ -58,7 +58,10 @@ _UNREAD_S: Final = 60.0
 """A client that takes nothing of what is there for it for as long as this is cut off."""
 _SHUTDOWN_S: Final = 10.0
 _TAKE_IN_S: Final = 5.0
-"""How long a stop waits for bodies: beside the rest less than the supervisor gives its workers."""
+"""How long a stop waits for bodies that come in, and for clients that take their answers.
+
+Beside the rest it is less than the supervisor gives its workers.
+"""
 _TAKE_IN_TICK_S: Final = 0.01
 _FIRST_CALL_S: Final = 0.1
 """How long, at a stop, a client that has just connected may take to begin its call."""
@@ -219,13 +222,18 @@ async def _listening(
 
 
 async def _take_in(manager: web.Server, most_s: float) -> None:
-    """Take in the bodies that are under way, and nothing else: a cleanup throws them away."""
+    """Take in the bodies that are under way, and nothing else: a cleanup throws them away.
+
+    And it waits for whoever does not take an answer.
+    """
     began = time.monotonic()
     await asyncio.sleep(_TAKE_IN_TICK_S)
     left = [each for each in manager.connections if isinstance(each, _Connection)]
     while left and (waited_s := time.monotonic() - began) < most_s:
         left = [each for each in left if not each.finish(is_late=waited_s > _FIRST_CALL_S)]
         await asyncio.sleep(_TAKE_IN_TICK_S)  # an event would cost every call
+    for each in left:
+        each.cut_off_unread()
 
 
 class _Connection(web.RequestHandler):
@@ -282,7 +290,7 @@ class _Connection(web.RequestHandler):
             self._look = None
 
     def finish(self, *, is_late: bool) -> bool:
-        """Take no further request; False while one is coming in, so that it must be called again.
+        """Take no further request; False while one is coming in, or an answer is leaving.
 
         Where none came yet, one may be on its way until it ``is_late``.
         """
@@ -294,6 +302,11 @@ class _Connection(web.RequestHandler):
         if is_idle and (is_late or self._request_count > 0):
             self.force_close()  # now: who sends on it has to learn at once that nobody reads
         return self.transport is None
+
+    def cut_off_unread(self) -> None:
+        """Nobody waits any more for a client that has not taken its answer."""
+        if self.writing_paused and self.transport is not None:
+            self.transport.abort()
 
     def handle_error(
         self,

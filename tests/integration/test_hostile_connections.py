@@ -60,15 +60,16 @@ class Site:
         sock = socket.create_server(("127.0.0.1", 0))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KEPT)  # those it accepts have it too
         sock.setblocking(False)
-        async with server._listening(app, load(write_configuration(directory / "s.toml")), sock):
-            with ExitStack() as clients:
+        settings = load(write_configuration(directory / "s.toml"))
+        with ExitStack() as clients:  # they are there until the server has stopped
 
-                def connect() -> socket.socket:
-                    client = clients.enter_context(socket.create_connection(sock.getsockname()))
-                    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KEPT)
-                    client.setblocking(False)
-                    return client
+            def connect() -> socket.socket:
+                client = clients.enter_context(socket.create_connection(sock.getsockname()))
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KEPT)
+                client.setblocking(False)
+                return client
 
+            async with server._listening(app, settings, sock):
                 yield connect
 
 
@@ -194,6 +195,20 @@ def test_nor_does_it_wait_where_little_is_left_to_send(tmp_path: Path, lost: Los
                 asked = number * request() + request(connection="close")
                 await asyncio.get_running_loop().sock_sendall(connect(), asked)
             await lost.wait(len(numbers))
+
+    run(scenario)
+
+
+def test_a_stop_does_not_wait_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take longer than the supervisor, or whoever gave the signal, has patience."""
+    monkeypatch.setattr(server, "_TAKE_IN_S", UNREAD_S)
+    monkeypatch.setattr(server, "_SHUTDOWN_S", 1_000.0)
+
+    async def scenario() -> None:
+        site = Site(BODY)
+        async with site.served(tmp_path) as connect:
+            await asyncio.get_running_loop().sock_sendall(connect(), CALLS * request())
+            await settled(site)
 
     run(scenario)
 
