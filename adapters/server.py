@@ -224,7 +224,7 @@ async def _listening(
 async def _take_in(manager: web.Server, most_s: float) -> None:
     """Take in the bodies that are under way, and nothing else: a cleanup throws them away.
 
-    And it waits for whoever does not take an answer.
+    Clients have as long to take the answers that are on their way.
     """
     began = time.monotonic()
     await asyncio.sleep(_TAKE_IN_TICK_S)
@@ -255,7 +255,7 @@ class _Connection(web.RequestHandler):
         """Take in requests, and nothing behind what is none: the library would keep it all."""
         if self._is_garbled:
             return
-        web.RequestHandler.data_received(self, data)
+        super().data_received(data)
         if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
             self._is_garbled = True
             _let_go(self._messages[-1][0].exc)
