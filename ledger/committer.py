@@ -254,7 +254,11 @@ class Committer:
             if len(self._waiting(batch)) < len(batch):
                 return Tried.LOST  # nothing more may be booked for who was answered meanwhile
             wanted = attempt.append_batch()
-            conflicts = await self._store.append(wanted, self.limits.answer_s, self._generation)
+            answer_s = self.limits.answer_s
+            first_is_told_at = min(pending.taken_at for pending in batch) + answer_s
+            conflicts = await self._store.append(
+                wanted, answer_s, self._generation, first_is_told_at
+            )
             if conflicts is not None:
                 self._observer.conflict()
                 await self._refresh(conflicts)

@@ -11,7 +11,7 @@ import select
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import psycopg
 from psycopg.abc import ConnDict
@@ -57,6 +57,8 @@ _SET: Final = (
     " FROM unnest(%s::text[], %s::text[]) AS given (name, value)"
 )
 _SERVER: Final = statement("server")
+_SERVER_PROCESS: Final = statement("server_process")
+_END_PROCESS: Final = statement("end_process")
 _PREPARED: Final = b"statement"
 _NO_DOUBT: Final = frozenset({"GetNewTransactionId", "GetNewMultiXactId"})
 """Functions of the server that warn, with every commit, of a VACUUM that will be due."""
@@ -134,6 +136,37 @@ async def server_of(connection: Connection) -> str:
     return str(row[0])
 
 
+class ServerProcess(NamedTuple):
+    """The process that serves a connection: its id, which is used again, and when it was started.
+
+    ``clock_us``: the server's clock, in microseconds since 1970.
+    """
+
+    pid: int
+    started: str
+    clock_us: int
+
+
+async def succeed(connection: Connection, before: ServerProcess | None) -> ServerProcess:
+    """Have the process of an earlier connection ended; that of this one, which is then in `ROLE`.
+
+    What was sent on a connection that was lost may still be on its way: the process that it would
+    reach must be gone before anything is decided anew. ``connection`` must be in the login's own
+    role: no other may end the login's processes. Raises `psycopg.Error`, also where the process
+    does not end.
+    """
+    with hung_up_after(CONNECT_S, connection):
+        if before is not None:
+            cursor = await connection.execute(_END_PROCESS, before[:2], prepare=False)
+            if await cursor.fetchone() == (False,):
+                raise psycopg.OperationalError("the server still works on what was lost")
+        cursor = await connection.execute(_SERVER_PROCESS, prepare=False)
+        row = await cursor.fetchone()
+        await connection.execute(_SET, (["role"], [ROLE]), prepare=False)
+    assert row is not None
+    return ServerProcess(*row)
+
+
 class Answer:
     """What a statement brought: its last result, and the warnings on the way."""
 
@@ -143,11 +176,10 @@ class Answer:
         self._result = result
         self.warnings = warnings
 
-    @property
-    def value(self) -> bytes | None:
-        """The one column of its one row."""
+    def value(self, column: int) -> bytes | None:
+        """A column of its one row, as it is on the wire."""
         assert self._result.ntuples == 1, "no row is no NULL"
-        return self._result.get_value(0, 0)
+        return self._result.get_value(0, column)
 
 
 class PreparedStatement:

@@ -13,7 +13,9 @@ became of a statement. Neither repeats an append.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 import psycopg
@@ -24,9 +26,11 @@ from ledger.connections import (
     Connection,
     ConnectionLost,
     PreparedStatement,
+    ServerProcess,
     connect,
     hung_up_after,
     server_of,
+    succeed,
 )
 from ledger.durability import Undurable, keep_durability
 
@@ -34,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 _Made = TypeVar("_Made")
 
+_LATE: Final = b"late"
 _PAUSE_S: Final = 0.02
 _PAUSE_MAX_S: Final = 0.3
 READ_S: Final = 5.0
@@ -147,7 +152,10 @@ class Connecting(Generic[_Made]):
 class Appender:
     """Runs the append statement, one at a time.
 
-    ``reconnected`` is told of every connection but the first.
+    An append that got lost must not take effect behind what is decided afterwards. So each says, in
+    the server's clock, how late it may begin; and the server's process behind a connection that was
+    lost is ended before the next one is used. ``reconnected`` is told of every connection but the
+    first.
     """
 
     def __init__(
@@ -163,20 +171,28 @@ class Appender:
         self._statement = statement
         self._home = home
         self._server: str | None = None
+        self._process: ServerProcess | None = None
+        self._clock_ahead_us = 0  # of `time.monotonic`, at least
         self._reconnected = reconnected
         self._prepared: PreparedStatement | None = None
         self._connecting = Connecting(self._connect)
         self._turn = asyncio.Lock()
 
     async def append(
-        self, parameters: Sequence[bytes | None], deadline_s: float, generation: int | None = None
+        self,
+        parameters: Sequence[bytes | None],
+        deadline_s: float,
+        generation: int | None = None,
+        begin_by: float = inf,
     ) -> bytes | None:
         """The statement's value, once committed. ``generation``: of the memory that it rests on.
 
-        Raises `CommitUnknown`, `StoreUnavailable`, `MemoryOutdated`, `StoreRejected`, and as it is
-        `psycopg.errors.UniqueViolation`.
+        ``begin_by``: when the server must have it (monotonic seconds), if that is before the
+        deadline. Raises `CommitUnknown`, `StoreUnavailable`, `MemoryOutdated`, `StoreRejected`, and
+        as it is `psycopg.errors.UniqueViolation`.
         """
         deadline = asyncio.get_running_loop().time() + deadline_s
+        begin_by = min(begin_by, time.monotonic() + deadline_s)
         try:
             async with asyncio.timeout_at(deadline):
                 await self._turn.acquire()
@@ -186,7 +202,9 @@ class Appender:
             prepared = await self._ready(deadline)
             if generation not in (None, self._home.generation):
                 raise MemoryOutdated("the connection was made anew")
-            return await self._execute(prepared, parameters, deadline)
+            begin_by_us = self._clock_ahead_us + int(begin_by * 1_000_000)
+            timed = [*parameters, begin_by_us.to_bytes(8)]
+            return await self._execute(prepared, timed, deadline)
         finally:
             self._turn.release()
 
@@ -219,7 +237,18 @@ class Appender:
             # The wait for the standby was cancelled: committed here, perhaps nowhere else.
             prepared.close()
             raise CommitUnknown("; ".join(answer.warnings))
-        return answer.value
+        self._note_clock(int.from_bytes(answer.value(1) or b""))
+        value = answer.value(0)
+        if value == _LATE:
+            raise StoreUnavailable("the append came too late")
+        return value
+
+    def _note_clock(self, server_us: int) -> None:
+        """Taken as of now, though it is as old as its answer: nothing may count as valid too long.
+
+        Where that makes an append late, or the server's clock was set, its answer puts it right.
+        """
+        self._clock_ahead_us = server_us - int(time.monotonic() * 1_000_000)
 
     @staticmethod
     def _rolled_back(prepared: PreparedStatement, error: psycopg.Error) -> StoreError:
@@ -244,8 +273,10 @@ class Appender:
     async def _connect(self) -> PreparedStatement:
         # A server process whose client has given up must not wait for the log's lock for ever.
         watched = {"client_connection_check_interval": "500ms"}
-        connection = await connect(self._url, self._purpose, settings=watched)
+        connection = await connect(self._url, self._purpose, role=None, settings=watched)
         try:
+            self._process = await succeed(connection, self._process)
+            self._note_clock(self._process.clock_us)
             with hung_up_after(CONNECT_S, connection):
                 await keep_durability(connection)
             server = await server_of(connection)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from math import inf
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -158,12 +159,17 @@ class Store:
         await self._reader.close()
 
     async def append(
-        self, batch: AppendBatch, deadline_s: float, generation: int | None = None
+        self,
+        batch: AppendBatch,
+        deadline_s: float,
+        generation: int | None = None,
+        begin_by: float = inf,
     ) -> Conflicts | None:
         """Verify and insert a batch, all or nothing; None: committed, and durable.
 
         An empty batch makes a durable commit, too. ``generation``: as it was before the first
-        read that the batch rests on; None where it rests on nothing. Raises `CommitUnknown`,
+        read that the batch rests on; None where it rests on nothing. ``begin_by`` (monotonic
+        seconds): what the server gets later than that is not booked. Raises `CommitUnknown`,
         `StoreUnavailable`, `MemoryOutdated`, `StoreRejected`.
         """
         try:
@@ -171,7 +177,7 @@ class Store:
         except (ValueError, struct.error) as error:
             raise StoreRejected(f"a value that the database cannot hold: {error}") from error
         try:
-            answer = await self._appender.append(parameters, deadline_s, generation)
+            answer = await self._appender.append(parameters, deadline_s, generation, begin_by)
         except psycopg.errors.UniqueViolation as error:
             # It got past every check, so nothing in the caller's memory can be trusted.
             log.warning("append_unique_violation", schema=self.schema, error=str(error))

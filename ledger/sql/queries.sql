@@ -4,8 +4,12 @@
 -- name: append
 -- Fails, by the name of a setting that does not exist, where its commit would not be waited for:
 -- a pooler or a reload may have changed what the connection was given.
+-- What comes later than its last parameter says does nothing: its callers were told that it failed.
+-- The second column is the server's clock: microseconds since 1970, as that parameter.
 SELECT CASE WHEN pg_catalog.current_setting('synchronous_commit') IN ('off', 'local')
 THEN pg_catalog.current_setting('wallet_ledger.synchronous_commit_was_lowered')
+WHEN (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint > $29::bigint
+THEN 'late'
 ELSE {schema}.append(
     $1::text[], $2::bigint[],
     $3::text[], $4::text[],
@@ -15,7 +19,7 @@ ELSE {schema}.append(
     $18::text[], $19::text[], $20::boolean[], $21::timestamptz[],
     $22::bytea[], $23::text[], $24::text[], $25::text[], $26::text[], $27::bytea[],
     $28::timestamptz[]
-) END
+) END, (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint
 
 -- name: load
 -- A stream's snapshot (topic is null), then its events from the snapshot's version on.
@@ -199,6 +203,20 @@ WHERE wanted <> 'remote_write'
 -- name: server
 -- No two servers have started in the same microsecond; a standby has a start of its own.
 SELECT pg_catalog.pg_postmaster_start_time()::text
+
+-- name: server_process
+-- The process that serves this connection, and the server's clock as `append` has it.
+SELECT pid, backend_start::text, (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint
+FROM pg_catalog.pg_stat_activity
+WHERE pid = pg_catalog.pg_backend_pid()
+
+-- name: end_process
+-- Ends the process of another connection; true once it is gone. One that waits for a standby has
+-- committed, and holds the turn of whoever appends next: its wait is not to be cut short.
+SELECT pg_catalog.pg_terminate_backend(pid, 2000)
+FROM pg_catalog.pg_stat_activity
+WHERE pid = %s AND backend_start::text = %s AND pid <> pg_catalog.pg_backend_pid()
+AND wait_event IS DISTINCT FROM 'SyncRep'
 
 -- name: idle_rounds
 -- Open rounds without activity since a time.

@@ -19,6 +19,7 @@ class Cut(Enum):
     BEFORE = "before the server has heard of it"
     AFTER = "after the server has answered that it is committed"
     UNDERWAY = "when the server has it, but has not answered"
+    LATE = "while it is on its way: it arrives when `Link.arrive` says so"
 
 
 class Link:
@@ -28,6 +29,7 @@ class Link:
         self._socket_path = socket_path
         self._cuts: list[Cut] = []
         self._writers: set[asyncio.StreamWriter] = set()
+        self._on_their_way: list[tuple[asyncio.StreamWriter, bytes]] = []
         self.down = False
         self.cuts_made = 0
 
@@ -38,6 +40,18 @@ class Link:
     def drop(self) -> None:
         """Cut everything that is open, at once."""
         for writer in self._writers:
+            writer.transport.abort()
+
+    async def arrive(self) -> None:
+        """Hand the server what was on its way; whether anybody is there, nobody asks."""
+        for writer, data in self._on_their_way:
+            with suppress(ConnectionError):
+                writer.write(data)
+                await writer.drain()
+
+    def close(self) -> None:
+        """Leave no connection to the server."""
+        for writer, _ in self._on_their_way:
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,7 +71,7 @@ class Link:
             pass
         finally:
             self._writers -= pair
-            for end in pair:
+            for end in pair - {kept for kept, _ in self._on_their_way}:
                 end.transport.abort()
 
     async def _up(
@@ -67,7 +81,9 @@ class Link:
             if self._cuts and data.startswith(b"B") and b"\0statement\0" in data[:64]:
                 state.cut = self._cuts.pop(0)
                 self.cuts_made += 1
-                if state.cut is Cut.BEFORE:
+                if state.cut is Cut.LATE:
+                    self._on_their_way.append((writer, data))
+                if state.cut in (Cut.BEFORE, Cut.LATE):
                     raise _CutOff
             writer.write(data)
             await writer.drain()
@@ -120,6 +136,7 @@ async def linked(url: str) -> AsyncIterator[tuple[str, Link]]:
     finally:
         server.close()
         link.drop()
+        link.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(5):
                 await asyncio.gather(*tasks, return_exceptions=True)

@@ -29,7 +29,9 @@ class SlowStore:
         await asyncio.sleep(self.load_s)
         return {}
 
-    async def append(self, batch: AppendBatch, _deadline_s: float, _generation: int) -> None:
+    async def append(
+        self, batch: AppendBatch, _deadline_s: float, _generation: int, _begin_by: float
+    ) -> None:
         """Nothing is ever in the way."""
         await asyncio.sleep(self.append_s)
         self.appended.append(batch)

@@ -31,8 +31,8 @@ class Prepared:
     async def execute(self, parameters: Any) -> Any:
         """Append."""
         assert not self.closed
-        self.appended.append(parameters)
-        return SimpleNamespace(warnings=[], value=None)
+        self.appended.append(parameters[:-1])  # but for the last moment to begin
+        return SimpleNamespace(warnings=[], value=lambda _column: None)
 
     def close(self) -> None:
         """Close it."""
@@ -164,7 +164,7 @@ class Silent(Prepared):
 
     async def execute(self, parameters: Any) -> Any:
         """Wait for ever."""
-        self.appended.append(parameters)
+        self.appended.append(parameters[:-1])  # but for the last moment to begin
         await asyncio.sleep(60)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Collection, Iterable, Sequence
+from math import inf
 from typing import Final, TypeVar
 
 import psycopg
@@ -110,7 +111,11 @@ class MemoryStore(Store):
         self._faults = faults
 
     async def append(
-        self, batch: AppendBatch, deadline_s: float, generation: int | None = None
+        self,
+        batch: AppendBatch,
+        deadline_s: float,
+        generation: int | None = None,
+        begin_by: float = inf,
     ) -> Conflicts | None:
         """As promised: committed whole, or not at all, or it is not known."""
         await self._give_way()
