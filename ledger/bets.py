@@ -274,18 +274,19 @@ def _win_refused(command: CreditWin, found: Round | None, known: Known) -> Refus
     """Rule 5.
 
     A win that names neither bet nor round needs no bet, as one with a tag of `BETLESS_TAGS`; but
-    none is paid on a bet that was refunded before it came.
+    none is paid in a round that was refunded as a whole, or on a bet refunded before it came.
     """
     if found is not None and found.closed and command.policy.late_win == "refuse":
         return Refused(Refusal.ROUND_CLOSED, f"round {found.round_id} is closed")
-    named = [bet for bet in found.bets if command.bet_key in (None, bet.key)] if found else []
-    if named:
-        if all(bet.refunded for bet in named):
-            return Refused(Refusal.ORIGINAL_REVERSED, "the bet was refunded")
-        return None
+    bets = () if found is None else found.bets
+    named = [bet for bet in bets if command.bet_key in (None, bet.key)]
     unbound = command.bet_key is None and command.round_id is None
-    if not unbound and BETLESS_TAGS.isdisjoint(command.tags):
+    if not named and not unbound and BETLESS_TAGS.isdisjoint(command.tags):
         return Refused(Refusal.ORIGINAL_NOT_FOUND, "no bet for this win")
+    if bets and all(bet.refunded for bet in named or bets):
+        return Refused(Refusal.ORIGINAL_REVERSED, "the bet was refunded")
+    if named:
+        return None
     used = known.transaction((command.integration, command.bet_key or ""))
     event = None if used is None else used.event
     if isinstance(event, RefundTombstoned) and event.refers_to == command.bet_key:

@@ -156,7 +156,8 @@ class Book:
         paid_for = self._bets_of_win(call, the_round)
         if not paid_for and not call.tag and (call.refers_to or call.round_id):
             return self._show(call, "original_not_found")
-        if paid_for and all(bet.undone for bet in paid_for):
+        played = paid_for or the_round.bets
+        if played and all(bet.undone for bet in played):
             return self._show(call, "original_reversed")
         real, bonus = self._split(call.amount, the_round)
         win = self._book(call, "win", real=real, bonus=bonus)

@@ -146,6 +146,9 @@ def test_a_win_on_a_refunded_bet_is_refused():
     world.refund("f3", "b3")
     assert code(world.win("w3", 5, round_id="r3")) == "original_reversed"
     assert code(world.win("w3", 5, round_id="r3", tags={"promo": {}})) == "original_reversed"
+    unknown = {"round_id": "r3", "bet_key": "never-came"}
+    assert code(world.win("w3", 5, **unknown, tags={"promo": {}})) == "original_reversed"
+    assert code(world.win("w3", 5, **unknown)) == "original_not_found"
 
 
 @pytest.mark.parametrize("remembers", [True, False])

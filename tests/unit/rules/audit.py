@@ -233,6 +233,8 @@ class Audit:
         else:
             unbound = event.opens_round and event.closes_round and bet_key is None
             self._must(unbound or BETLESS & event.tags.keys(), "a win without a bet")
+            standing = set(found.bets) - found.undone
+            self._must(standing or not found.bets, "a win in a refunded round")
         if bet_key is not None:
             original = (event.integration, bet_key)
             self._must(

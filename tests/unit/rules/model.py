@@ -433,7 +433,8 @@ class Model:
         needs_none = unbound or bool(BETLESS & set(command.tags))
         if not named and not needs_none:
             return "original_not_found"
-        if named and all(self.undone(f) for f in named):
+        played = named or [f for f in facts if f.kind == "bet"]
+        if played and all(self.undone(f) for f in played):
             return "original_reversed"
         if not named and command.bet_key and self.tombstone(integration, command.bet_key):
             return "original_reversed"
