@@ -27,6 +27,9 @@ class Secret:
     """For comparing a presented token without keeping it."""
 
     def __init__(self, text: str) -> None:
+        """Raises `BadKey` for white space at an end: it got there by mistake, and none matches."""
+        if text != text.strip():
+            raise BadKey("the secret begins or ends with white space")
         self._text = text
         self.sha256 = sha256(text.encode()).digest()
         self.id = self.sha256.hex()[:8]

@@ -139,9 +139,12 @@ def _server(root: Section) -> Server:
 def _database(root: Section) -> Database:
     section = root.section("database", KEYS["database"])
     default = Database()
+    url, migrate_url = _database_url(section, "url"), _database_url(section, "migrate_url")
+    if migrate_url is not None and url is None:
+        raise SettingsError("database.migrate_url: needs database.url, of the same database")
     return Database(
-        url=_database_url(section, "url"),
-        migrate_url=_database_url(section, "migrate_url"),
+        url=url,
+        migrate_url=migrate_url,
         data_dir=root.source.path(section.text("data_dir", str(default.data_dir))).resolve(),
         partitions=section.integer("partitions", default.partitions, low=1, high=100),
     )

@@ -223,7 +223,7 @@ class Section:
 
     def secret(self, key: str) -> Secret:
         """A required secret: in the file itself, ``env:NAME`` or ``file:PATH``."""
-        return Secret(self.secret_text(key))
+        return self.key(key, Secret)
 
     def secret_text(self, key: str) -> str:
         """As `secret`, for what is parsed at once."""
@@ -241,7 +241,7 @@ class Section:
         return url
 
     def key(self, key: str, make: Callable[[str], Made]) -> Made:
-        """A required PEM key, made into what holds it."""
+        """A required secret or PEM key, made into what holds it."""
         return _made(self.name(key), self.secret_text(key), make)
 
     def live(self, key: str, make: Callable[[str], Made]) -> tuple[Made, ...]:

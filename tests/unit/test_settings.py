@@ -323,6 +323,18 @@ BAD = [
         "integrations.b.secrets[0]: the secret is empty",
     ),
     (
+        BETBROTHERS.replace('["s"]', '["env:ECHOED"]'),
+        "integrations.b.secrets[0]: the secret begins or ends with white space",
+    ),
+    (
+        '[database]\nurl = " postgresql://db/ledger"',
+        "database.url: the secret begins or ends with white space",
+    ),
+    (
+        '[database]\nmigrate_url = "postgresql://owner@db/ledger"',
+        "database.migrate_url: needs database.url, of the same database",
+    ),
+    (
         BETBROTHERS.replace('["s"]', '["file:nowhere"]'),
         'integrations.b.secrets[0]: cannot read file "nowhere": No such file or directory',
     ),
@@ -456,7 +468,7 @@ BAD = [
 def test_a_bad_file_is_refused_in_one_line_that_names_the_key(read, text, message):
     """Whoever starts the service must know at once which line to mend."""
     with pytest.raises(SettingsError) as caught:
-        read(text, EMPTY="")
+        read(text, EMPTY="", ECHOED="s\n")
     assert str(caught.value) == message
 
 
