@@ -234,7 +234,8 @@ _RETRY: Final = "will be tried again"
 
 async def _lose(writer: ViewWriter, error: Exception) -> None:
     reason = _one_line(error)
-    log.warning("view_lost", view=writer.view.name, error=reason, outlook=_RETRY)
+    if times := writer.losses.happened():
+        log.warning("view_lost", view=writer.view.name, error=reason, outlook=_RETRY, times=times)
     await writer.lose(reason)
 
 

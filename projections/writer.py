@@ -13,6 +13,7 @@ import structlog
 from psycopg.errors import DataError, IntegrityError
 
 from ledger.connections import Connection, connect, hung_up_after, server_of
+from ledger.repeated import Repeated
 from ledger.sql import schema_name
 from projections.ahead import ahead_of_log, gone, was_ahead
 from projections.entries import Entry
@@ -61,6 +62,7 @@ class ViewWriter:
         self.stopped = False
         self.server: str | None = None
         """Which server is written to."""
+        self.losses = Repeated()
         self._url = url
         self._schema = schema_name(partition)
         self._connection: Connection | None = None

@@ -103,7 +103,7 @@ def test_a_servers_death_is_noticed_on_the_services_event_loop(database_url: str
 async def test_a_deadline_that_passes_leaves_it_unknown(
     store: Store, admin_url: str, blocked: psycopg.AsyncConnection
 ):
-    """The caller gets its answer in time; it was booked, or never will be, once that can be asked."""
+    """The caller gets its answer in time; who asks later finds it booked, or it never will be."""
     started = time.monotonic()
     with pytest.raises(CommitUnknown):
         await store.append(first_bet(), 0.3)
