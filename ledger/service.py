@@ -21,13 +21,11 @@ from ledger.commands import Command, SetGame
 from ledger.committer import Committer, CommitterLimits, Observer
 from ledger.events import Event
 from ledger.forwarding import ALONE, Place, Workers
+from ledger.lookups import SessionLookups
 from ledger.outage import Outage
 from ledger.player import Player, PlayerEvent, evolve
 from ledger.refusals import Refused
 from ledger.store import (
-    AppendBatch,
-    CommitUnknown,
-    MemoryOutdated,
     SessionRow,
     Store,
     StoreUnavailable,
@@ -83,6 +81,7 @@ class Ledger:
         ]
         self._workers = Workers(place, self._committers, limits.answer_s)
         self._answer_s = limits.answer_s
+        self._lookups = [SessionLookups(store, limits.answer_s) for store in self._stores]
         self._sessions: OrderedDict[str, SessionRow] = OrderedDict()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -164,10 +163,9 @@ class Ledger:
         if held is not None:
             self._sessions.move_to_end(hashed)
             return held
-        now = asyncio.get_running_loop().time
-        deadline = now() + self._answer_s
-        for store in self._candidates(token):
-            row = await self._session_in(store, bytes.fromhex(hashed), deadline)
+        deadline = asyncio.get_running_loop().time() + self._answer_s
+        for lookups in self._candidates(token):
+            row = await lookups.find(bytes.fromhex(hashed), deadline)
             if row is not None:
                 self._sessions[hashed] = row
                 if len(self._sessions) > _SESSIONS_MAX:
@@ -235,30 +233,12 @@ class Ledger:
         except TimeoutError:
             raise StoreUnavailable("no answer in time") from None
 
-    async def _session_in(self, store: Store, hashed: bytes, deadline: float) -> SessionRow | None:
-        """The session, or None once a commit on the server that does not have it went through."""
-        now = asyncio.get_running_loop().time
-        while True:
-            generation = store.generation
-            row = await store.session(hashed, deadline - now())
-            if row is not None:
-                return row
-            if deadline - now() < self._answer_s / 2:  # a commit cut short costs its connection
-                raise StoreUnavailable("no time left")
-            try:
-                await store.append(AppendBatch(), deadline - now(), generation)
-            except MemoryOutdated:
-                continue  # a connection was made meanwhile
-            except CommitUnknown as error:
-                raise StoreUnavailable(str(error)) from error
-            return None
-
-    def _candidates(self, token: str) -> Sequence[Store]:
-        """The store that a token of ours names first; for any other text all of them."""
+    def _candidates(self, token: str) -> Sequence[SessionLookups]:
+        """Those of the partition that a token of ours names; for any other text all of them."""
         place = token[:2]
-        if set(place) <= _HEX_DIGITS and len(place) == 2 and int(place, 16) < len(self._stores):
-            return [self._stores[int(place, 16)]]
-        return self._stores
+        if set(place) <= _HEX_DIGITS and len(place) == 2 and int(place, 16) < len(self._lookups):
+            return [self._lookups[int(place, 16)]]
+        return self._lookups
 
 
 async def _events(

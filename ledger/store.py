@@ -227,14 +227,11 @@ class Store:
             found.setdefault(name, []).append(entry)
         return found
 
-    async def session(self, token_hash: bytes, within_s: float = READ_S) -> SessionRow | None:
-        """The session of a token."""
-        rows = await self._fetch("sessions", [token_hash], within_s=within_s)
-        return SessionRow(*rows[0]) if rows else None
-
-    async def sessions(self, token_hashes: Iterable[bytes]) -> list[SessionRow]:
+    async def sessions(
+        self, token_hashes: Iterable[bytes], within_s: float = READ_S
+    ) -> list[SessionRow]:
         """The sessions of tokens, in no order; unknown ones are left out."""
-        rows = await self._fetch("sessions", list(token_hashes))
+        rows = await self._fetch("sessions", list(token_hashes), within_s=within_s)
         return [SessionRow(*row) for row in rows]
 
     async def events(self, stream: str, after: int, limit: int) -> list[EventRow]:

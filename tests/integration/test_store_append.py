@@ -55,7 +55,7 @@ async def test_a_batch_comes_back_as_it_was_given(store: Store):
     entry = (batch.transactions[0], batch.events[0])
     assert await store.transactions([("marbles", "b1")]) == {("marbles", "b1"): entry}
     assert await store.rounds([ROUND]) == {ROUND: [entry]}
-    assert await store.session(bytes(32)) == batch.sessions[0]
+    assert await store.sessions([bytes(32)]) == batch.sessions
     assert await store.events(ANN, 0, 10) == batch.events
 
 

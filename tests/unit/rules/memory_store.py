@@ -171,7 +171,9 @@ class MemoryStore(Store):
             }
         )
 
-    async def sessions(self, token_hashes: Iterable[bytes]) -> list[SessionRow]:
+    async def sessions(
+        self, token_hashes: Iterable[bytes], within_s: float = 0.0
+    ) -> list[SessionRow]:
         """The sessions of tokens."""
         await self._reach()
         opened = self._memory.sessions
