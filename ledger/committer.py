@@ -272,7 +272,7 @@ class Committer:
             return Tried.LOST
         self._outage.passed(len(wanted.events))
         self._keep(attempt)
-        self._queue.extendleft(reversed(attempt.postponed))
+        self._queue.extend(attempt.postponed)  # behind the others: they may be many, of one player
         for pending, outcome in attempt.outcomes:
             pending.resolve(outcome)
         return Tried.DONE

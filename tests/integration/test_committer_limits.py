@@ -299,3 +299,19 @@ def query_none(url: str, statement: str) -> None:
     """Change something behind the service's back."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+async def test_a_player_whose_commands_ask_keeps_nobody_else_waiting(database_url: str) -> None:
+    """Of these one a batch can be decided: those that are left go behind the others."""
+    async with opened(database_url, batch_max=4) as one:
+        await one.player("bob")
+        session = await one.player("ann")
+        other = await one.session("bob")
+        asking = [
+            asyncio.create_task(one.refused(refund(session, f"r-{n}", f"never-came-{n}")))
+            for n in range(40)
+        ]
+        await asyncio.sleep(0)
+        await one.accepted(bet(other, "b-1", player_id="bob"))
+        assert sum(task.done() for task in asking) <= 20  # one a batch, had they gone first: 37
+        assert set(await asyncio.gather(*asking)) == {Refusal.ORIGINAL_NOT_FOUND}
