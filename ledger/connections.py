@@ -153,13 +153,13 @@ async def succeed(connection: Connection, before: ServerProcess | None) -> Serve
     What was sent on a connection that was lost may still be on its way: the process that it would
     reach must be gone before anything is decided anew. ``connection`` must be in the login's own
     role: no other may end the login's processes. Raises `psycopg.Error`, also where the process
-    does not end.
+    does not end; where it may not be ended, with the first connection.
     """
     with hung_up_after(CONNECT_S, connection):
-        if before is not None:
-            cursor = await connection.execute(_END_PROCESS, before[:2], prepare=False)
-            if await cursor.fetchone() == (False,):
-                raise psycopg.OperationalError("the server still works on what was lost")
+        gone = (0, "") if before is None else before[:2]
+        cursor = await connection.execute(_END_PROCESS, gone, prepare=False)
+        if await cursor.fetchone() == (False,):
+            raise psycopg.OperationalError("the server still works on what was lost")
         cursor = await connection.execute(_SERVER_PROCESS, prepare=False)
         row = await cursor.fetchone()
         await connection.execute(_SET, (["role"], [ROLE]), prepare=False)
