@@ -255,10 +255,8 @@ class Committer:
                 return Tried.LOST  # nothing more may be booked for who was answered meanwhile
             wanted = attempt.append_batch()
             answer_s = self.limits.answer_s
-            first_is_told_at = min(pending.taken_at for pending in batch) + answer_s
-            conflicts = await self._store.append(
-                wanted, answer_s, self._generation, first_is_told_at
-            )
+            told_at = min(pending.taken_at for pending in batch) + answer_s
+            conflicts = await self._store.append(wanted, answer_s, self._generation, told_at)
             if conflicts is not None:
                 self._observer.conflict()
                 await self._refresh(conflicts)
@@ -304,11 +302,9 @@ class Committer:
         """Look up what decisions asked for, and decide those commands again."""
         questions = attempt.take_questions()
         recalls = [recall for _, recall in questions]
-        keys = {recall.transaction for recall in recalls if recall.transaction}
-        if keys:
+        if keys := {recall.transaction for recall in recalls if recall.transaction}:
             attempt.known.learn(await self._loader.transactions(keys))
-        sessions = {recall.session for recall in recalls if recall.session}
-        if sessions:
+        if sessions := {recall.session for recall in recalls if recall.session}:
             attempt.known.sessions |= await self._loader.sessions(sessions)
         rounds = {
             (pending.player_id, *recall.round) for pending, recall in questions if recall.round

@@ -19,7 +19,6 @@ from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 import psycopg
-import structlog
 
 from ledger.connections import (
     CONNECT_S,
@@ -33,8 +32,7 @@ from ledger.connections import (
     succeed,
 )
 from ledger.durability import Undurable, keep_durability
-
-log = structlog.get_logger(__name__)
+from ledger.home import Home
 
 _Made = TypeVar("_Made")
 
@@ -68,32 +66,6 @@ class StoreRejected(StoreError):
 
 class CommitUnknown(StoreError):
     """It is not known whether the append was committed."""
-
-
-class Home:
-    """The server that a partition's two connections work on: both on the same one.
-
-    Of a URL with several hosts each could reach another: what one reads is not what the other
-    appends to. So whoever connects last says which it is, and the other one follows.
-    """
-
-    def __init__(self) -> None:
-        self.server: str | None = None
-        self.generation = 0
-        """Grows whenever what was read before is not to be trusted any more."""
-        self._last: str | None = None
-
-    def reached(self, server: str) -> None:
-        """A connection to this server was made."""
-        if self._last not in (None, server):
-            self.generation += 1
-            log.warning("database_server_changed", was=self._last, server=server)
-        self.server = self._last = server
-
-    def fell_silent(self) -> None:
-        """It did not answer in time: nobody goes on waiting for it on the other connection."""
-        self.generation += 1
-        self.server = None
 
 
 class Connecting(Generic[_Made]):

@@ -22,12 +22,12 @@ from ledger.endpoints import (
     READ_S,
     Appender,
     CommitUnknown,
-    Home,
     MemoryOutdated,
     Reader,
     StoreRejected,
     StoreUnavailable,
 )
+from ledger.home import Home
 from ledger.sql import schema_name, statement
 
 __all__ = [

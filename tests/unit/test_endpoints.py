@@ -13,11 +13,11 @@ from ledger.endpoints import (
     Appender,
     CommitUnknown,
     Connecting,
-    Home,
     MemoryOutdated,
     Reader,
     StoreUnavailable,
 )
+from ledger.home import Home
 
 
 class Prepared:

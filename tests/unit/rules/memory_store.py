@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 import psycopg
 
-from ledger.endpoints import Home
+from ledger.home import Home
 from ledger.store import (
     AppendBatch,
     CommitUnknown,
