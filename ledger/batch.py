@@ -105,8 +105,7 @@ class Pending:
     def stamp(self, now: datetime) -> Stamp:
         """The time of its first decision, for all of them.
 
-        An append that got lost may still be booked: what is decided again on the same versions must
-        come out the same, however late it is.
+        What is decided again on the same versions must come out the same, however late it is.
         """
         if self._stamp is None:
             self._stamp = Stamp(now, self.movement_id)

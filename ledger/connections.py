@@ -147,8 +147,8 @@ class ServerProcess(NamedTuple):
     clock_us: int
 
 
-async def succeed(connection: Connection, before: ServerProcess | None) -> ServerProcess:
-    """Have the process of an earlier connection ended; that of this one, which is then in `ROLE`.
+async def take_over(connection: Connection, before: ServerProcess | None) -> ServerProcess:
+    """End the process of the connection ``before``; returns that of this one, now in `ROLE`.
 
     What was sent on a connection that was lost may still be on its way: the process that it would
     reach must be gone before anything is decided anew. ``connection`` must be in the login's own

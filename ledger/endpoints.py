@@ -29,7 +29,7 @@ from ledger.connections import (
     connect,
     hung_up_after,
     server_of,
-    succeed,
+    take_over,
 )
 from ledger.durability import Undurable, keep_durability
 from ledger.home import Home
@@ -247,7 +247,7 @@ class Appender:
         watched = {"client_connection_check_interval": "500ms"}
         connection = await connect(self._url, self._purpose, role=None, settings=watched)
         try:
-            self._process = await succeed(connection, self._process)
+            self._process = await take_over(connection, self._process)
             self._note_clock(self._process.clock_us)
             with hung_up_after(CONNECT_S, connection):
                 await keep_durability(connection)
