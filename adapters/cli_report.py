@@ -74,6 +74,7 @@ async def _make(
         url,
         partitions,
         settings.currencies,
+        answer_s=settings.limits.answer_timeout_s,
         large_wins=settings.reports.large_wins,
         integrations=tuple(settings.integrations),
     )

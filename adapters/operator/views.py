@@ -38,6 +38,7 @@ class DatabaseViews:
             url,
             partitions,
             settings.currencies,
+            answer_s=settings.limits.answer_timeout_s,
             large_wins=settings.reports.large_wins,
             rows_max=ROWS_MAX,
             integrations=integrations,

@@ -5,6 +5,7 @@ ReportError
 |   +-- UnknownPlayer   there is no such player
 +-- ViewsBehind         a view that the report rests on has not seen the whole log
 |   +-- ViewsStopped    and never will as it is: an event that it cannot take, or another log
++-- AppendUnderWay      what was booked in the period may not be visible yet
 +-- UnsoundEvents       events were altered: what they say does not fit together
 """
 
@@ -39,6 +40,16 @@ class ViewsStopped(ViewsBehind):
         self.reasons = reasons
         view, reason = next(iter(reasons.items()))
         super().__init__(f"the view {view} of partition {partition} has stopped: {reason}")
+
+
+class AppendUnderWay(ReportError):
+    """An append that began before the report could know all of its period does not end."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__(
+            f"an append to partition {partition} from before the period's end is not committed yet;"
+            " is a synchronous standby missing?"
+        )
 
 
 class UnsoundEvents(ReportError):

@@ -36,6 +36,11 @@ class Period(msgspec.Struct, frozen=True):
         """Where it ends, at ``now`` if it has not ended yet."""
         return now if self.ends is None else min(self.ends, now)
 
+    def last_edge(self, now: datetime) -> datetime | None:
+        """The later of its beginning and its end that lies in the past; None: neither does."""
+        edges = (self.begins, self.ends)
+        return max((edge for edge in edges if edge is not None and edge <= now), default=None)
+
 
 def time_zone(name: str) -> ZoneInfo:
     """The time zone of an IANA name. Raises `BadRequest`."""

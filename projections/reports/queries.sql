@@ -4,6 +4,17 @@
 -- name: head
 SELECT coalesce(max(notification_id), 0) FROM {schema}.events
 
+-- name: appends_under_way
+-- Some append that began by then holds the log's turn, or waits for it. It lets go when all can see
+-- what it booked. Whose beginning we may not know began early enough.
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_locks AS held LEFT JOIN pg_catalog.pg_stat_activity AS process USING (pid)
+    WHERE held.locktype = 'relation'
+        AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+        AND held.relation = '{schema}.append_turn'::regclass
+        AND coalesce(process.xact_start <= %s, true)
+)
+
 -- name: states
 -- Of one instant: the log grows, and no view may stand behind its end.
 SELECT view, position, (SELECT coalesce(max(notification_id), 0) FROM {schema}.events) AS head, error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
@@ -23,6 +24,10 @@ LARGE_WIN: Final = 10_000
 """From how many main units on a win is large, where nobody said otherwise."""
 
 
+CLOCKS_S: Final = 1.0
+"""How far the clocks of the machines may differ without a report of the past missing anything."""
+
+
 class Reports:
     """Reports over all partitions of one database. Making one keeps the event loop busy."""
 
@@ -32,11 +37,14 @@ class Reports:
         partitions: int,
         currencies: Currencies,
         *,
+        answer_s: float,
         large_wins: Mapping[str, int] | None = None,
         rows_max: int | None = None,
         integrations: Collection[str] = (),
     ) -> None:
-        """``large_wins``: thresholds in ledger units by currency, instead of `LARGE_WIN`.
+        """``answer_s``: the database gets nothing that was decided longer ago than that.
+
+        ``large_wins``: thresholds in ledger units by currency, instead of `LARGE_WIN`.
 
         ``integrations`` are those that are configured: they are known before anything is booked.
         A report of more than ``rows_max`` rows is refused.
@@ -44,6 +52,7 @@ class Reports:
         self._url = url
         self._partitions = partitions
         self._currencies = currencies
+        self._unsettled = timedelta(seconds=answer_s + CLOCKS_S)
         self._large_wins = default_large_wins(currencies) | dict(large_wins or {})
         self._rows_max = rows_max
         self._integrations = integrations
@@ -55,12 +64,17 @@ class Reports:
     async def make(self, name: str, period: Period, filters: Filters) -> Report:
         """The report of that name. Raises `ReportError`, KeyError for an unknown name.
 
-        `psycopg.Error` where the database cannot work.
+        `psycopg.Error` where the database cannot work. Right after an edge of the period it waits
+        until all that was decided before is booked, or never will be (P12).
         """
         kind = REPORTS[name]
         asked = self._asked(period, filters)
         _check(kind, asked)
-        parts = [await self._read(kind, asked, place) for place in range(self._partitions)]
+        edge = period.last_edge(asked.now)
+        settled = None if edge is None else edge + self._unsettled
+        if settled is not None:
+            await asyncio.sleep((settled - asked.now).total_seconds())
+        parts = [await self._read(kind, asked, place, settled) for place in range(self._partitions)]
         table, totals = kind.build(asked, parts)
         if table.is_idle:
             await check_names(self._url, self._partitions, filters, self._integrations)
@@ -85,8 +99,10 @@ class Reports:
             rows_max=self._rows_max,
         )
 
-    async def _read(self, kind: ReportKind, asked: Asked, partition: int) -> Any:
-        async with open_snapshot(self._url, partition, kind.views) as snapshot:
+    async def _read(
+        self, kind: ReportKind, asked: Asked, partition: int, settled: datetime | None
+    ) -> Any:
+        async with open_snapshot(self._url, partition, kind.views, settled) as snapshot:
             return await kind.read(asked, snapshot)
 
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from ledger.connections import Connection, connect
+from ledger.connections import ROLE, Connection, connect
 from ledger.sql import schema_name
 from projections.ahead import ahead_of_log, gone, was_ahead
 from projections.registry import view_named
-from projections.reports.errors import ViewsBehind, ViewsStopped
+from projections.reports.errors import AppendUnderWay, ViewsBehind, ViewsStopped
 from projections.reports.queries import query
 
 CATCH_UP_S: Final = 5.0
-"""How long to wait for the views to be as far as the log was at the beginning."""
+"""How long to wait for appends that are under way, and then for the views to have seen them."""
 
 _POLL_S: Final = 0.02
 _TRIES: Final = 100
@@ -84,14 +85,18 @@ class Snapshot:
 
 
 @asynccontextmanager
-async def open_snapshot(url: str, partition: int, views: Sequence[str]) -> AsyncIterator[Snapshot]:
+async def open_snapshot(
+    url: str, partition: int, views: Sequence[str], settled: datetime | None = None
+) -> AsyncIterator[Snapshot]:
     """A partition in which those views stand at one and the same position.
 
-    They have seen at least what the log held when this was called. Raises `ViewsBehind` and
-    `psycopg.Error`.
+    They have seen at least what the log held when this was called, and with ``settled`` all that
+    was given to the database by then. Raises `ViewsBehind`, `AppendUnderWay`, `psycopg.Error`.
     """
     schema = schema_name(partition)
     async with await connect(url, f"report {schema}", settings=_SETTINGS) as connection:
+        if settled is not None:
+            await _wait_for_appends(connection, partition, settled)
         await _wait(connection, partition, views)
         states: list[ViewState] = []
         for _ in range(_TRIES):
@@ -117,6 +122,18 @@ async def _begin(connection: Connection, schema: str, views: Sequence[str]) -> N
     tables = [f"{schema}.{table}" for name in views for table in view_named(name).tables]
     if tables:
         await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
+
+
+async def _wait_for_appends(connection: Connection, partition: int, begun: datetime) -> None:
+    """Return when those that had ``begun`` have ended. Raises `AppendUnderWay`."""
+    deadline = asyncio.get_running_loop().time() + CATCH_UP_S
+    statement = query("appends_under_way", schema_name(partition))
+    await connection.execute("SET ROLE NONE")  # only the login sees when its processes began
+    while (await (await connection.execute(statement, (begun,))).fetchone()) != (False,):
+        if asyncio.get_running_loop().time() > deadline:
+            raise AppendUnderWay(partition)
+        await asyncio.sleep(_POLL_S)
+    await connection.execute(f"SET ROLE {ROLE}")
 
 
 async def _wait(connection: Connection, partition: int, views: Sequence[str]) -> None:

@@ -9,23 +9,33 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from ledger.commands import ReadPlayer
+from ledger.currencies import Currencies
 from ledger.embedded import SUPERUSER, EmbeddedPostgres
 from ledger.money import currency
 from ledger.refusals import Refusal
 from ledger.schema import initialise, record_currencies
 from ledger.service import Accepted
 from ledger.store import StoreUnavailable
+from projections.reports import source
+from projections.reports.asked import Filters
+from projections.reports.errors import AppendUnderWay
+from projections.reports.period import Period
+from projections.reports.report import Report
+from projections.reports.service import Reports
 from tests.conftest import Databases
 from tests.faults.ledgers import Process, bet, booked, cents, opened, query
 from tests.faults.pair import require_standby
 
 pytestmark = pytest.mark.faults
+
+ANSWER_S = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +59,7 @@ def url(own_server: EmbeddedPostgres) -> Iterator[str]:
 @pytest.fixture
 async def process(url: str) -> AsyncIterator[Process]:
     """A process of the service on it that does not wait for long."""
-    async with opened(url, queue_wait_s=0.3, answer_s=0.5) as process:
+    async with opened(url, queue_wait_s=0.3, answer_s=ANSWER_S) as process:
         yield process
 
 
@@ -143,7 +153,7 @@ async def test_a_wait_for_the_standby_that_is_cancelled_is_no_success(
     Nor miss it because somebody has had warnings turned off.
     """
     monkeypatch.setenv("PGOPTIONS", f"-c client_min_messages={messages}")
-    async with opened(url, queue_wait_s=0.3, answer_s=0.5) as process:
+    async with opened(url, queue_wait_s=0.3, answer_s=ANSWER_S) as process:
         await _a_cancelled_wait_is_no_success(own_server, url, process)
 
 
@@ -177,3 +187,32 @@ async def test_a_duplicate_makes_a_commit_of_its_own(
     again = await process.accepted(bet(session, "b-1"))
     assert again.replayed
     assert log_position(own_server) > before
+
+
+async def test_a_report_of_the_past_waits_for_what_no_standby_has_yet(
+    own_server: EmbeddedPostgres, url: str, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody sees it before a standby has it; then it stands in a period that was reported."""
+    monkeypatch.setattr(source, "CATCH_UP_S", 0.1)
+    session = await process.player()
+    await asyncio.sleep(0.01)
+    before = datetime.now(UTC)
+    require_missing_standby(own_server)
+    assert await process.refused(bet(session, "b-1")) is Refusal.UNAVAILABLE
+    after = datetime.now(UTC)
+    with pytest.raises(AppendUnderWay, match="partition 0 from before the period's end"):
+        await statement(url, after)
+    assert (await statement(url, before - timedelta(days=1))).table.is_idle
+    require_standby(own_server, "")
+    assert isinstance(await process.insist(bet(session, "b-1")), Accepted)
+    known = await statement(url, after)
+    earlier = await statement(url, before)
+    assert len(known.table.rows) == len(earlier.table.rows) + 1
+
+
+async def statement(url: str, ends: datetime) -> Report:
+    """The player's, until then."""
+    reports = Reports(url, 1, Currencies(), answer_s=ANSWER_S)
+    return await reports.make(
+        "player-statement", Period("UTC", None, ends), Filters(player_id="ann")
+    )

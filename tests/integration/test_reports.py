@@ -26,6 +26,9 @@ from projections.reports.service import Reports
 from projections.runner import Runner
 from tests.integration.report_story import EUR, JPY, Story, at, game, session, tell
 
+ANSWER_S = 0.5
+"""No append begins longer than that after its movements were decided."""
+
 
 @pytest.fixture(scope="module")
 def url(postgres, databases, template_database) -> Iterator[str]:
@@ -57,7 +60,7 @@ async def make(
     **filters: Any,
 ) -> Report:
     """A report over the story."""
-    reports = Reports(url, 1, Currencies())
+    reports = Reports(url, 1, Currencies(), answer_s=ANSWER_S)
     return await reports.make(name, read_period(begin, end, tz), Filters(**filters))
 
 
@@ -476,7 +479,7 @@ async def test_a_statement_of_nobody_is_no_empty_statement(url):
 )
 async def test_a_name_that_nothing_bears_is_no_fact_about_it(url, name, filters, error, message):
     """A typing error that is answered with "no activity" is believed."""
-    reports = Reports(url, 1, Currencies(), integrations=("dice",))
+    reports = Reports(url, 1, Currencies(), answer_s=ANSWER_S, integrations=("dice",))
     with pytest.raises(error, match=message):
         await reports.make(name, read_period(None, None, "UTC"), Filters(**filters))
 
@@ -496,7 +499,7 @@ async def test_a_name_that_nothing_bears_is_no_fact_about_it(url, name, filters,
 async def test_a_name_that_exists_and_did_nothing_is_no_activity(url, name, filters, monkeypatch):
     """Configured, or booked under once: whoever left the configuration is asked about for years."""
     monkeypatch.setattr(known, "KINDS", ("late_win",))
-    reports = Reports(url, 1, Currencies(), integrations=("dice",))
+    reports = Reports(url, 1, Currencies(), answer_s=ANSWER_S, integrations=("dice",))
     report = await reports.make(
         name, read_period("2024-01-30", "2024-01-30", "UTC"), Filters(**filters)
     )
@@ -516,7 +519,7 @@ async def test_rounds_of_nobody_are_no_empty_page(url):
 
 async def test_more_rows_than_allowed_are_refused_with_a_way_out(url):
     """The service answers providers meanwhile; the command line may take its time."""
-    reports = Reports(url, 1, Currencies(), rows_max=3)
+    reports = Reports(url, 1, Currencies(), answer_s=ANSWER_S, rows_max=3)
     with pytest.raises(BadRequest, match="more than 3 rows: narrow the period"):
         await reports.make("totals", read_period(None, None, "UTC"), Filters())
 
@@ -542,6 +545,28 @@ async def test_a_report_waits_for_views_and_is_refused_where_they_do_not_come(
         ):
             await make(url, "totals")
         assert (await make(url, "player-statement", player_id="ben")).table.rows
+
+
+@pytest.mark.parametrize("edge", ["begin", "end"])
+async def test_a_report_waits_for_what_was_decided_before_its_periods_edge(
+    postgres, databases, template_database, edge
+):
+    """Decided before, booked after it was asked for: made again, it came out otherwise (P12)."""
+    with databases.fresh(template_database) as name:
+        url = postgres.url(name)
+        story = await tell()
+        await _append(url, story)
+        over = datetime.now(UTC)
+        before = over - timedelta(seconds=1)
+        await story.tell(before, msgspec.structs.replace(session("anna"), session="another"))
+        bet = game(c.PlaceBet, "anna", "late", amount=7 * EUR, round_id="r7", session="another")
+        await story.tell(before, bet)
+        asked = {edge: over.isoformat(), "player_id": "anna"}
+        first = asyncio.create_task(make(url, "player-statement", **asked))
+        await asyncio.sleep(ANSWER_S)
+        await _append(url, story)
+        again = await make(url, "player-statement", **asked)
+        assert (await first).totals.rows == again.totals.rows
 
 
 async def test_a_list_without_an_end_ends_with_the_moment_that_it_states(
