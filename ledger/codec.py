@@ -34,6 +34,10 @@ class UnreadableEvent(ValueError):
     """A stored event has an unknown name, or bytes that are not what its name says."""
 
 
+class UnreadableSnapshot(ValueError):
+    """A snapshot's state is not what this release keeps: another release's, or damaged."""
+
+
 class Recorded(msgspec.Struct, frozen=True):
     """An event with its place in the ledger.
 
@@ -92,12 +96,12 @@ def encode_snapshot(digest: bytes, state: State) -> bytes:
 
 
 def decode_snapshot(stream: str, state: bytes) -> tuple[bytes, State]:
-    """The chain hash and the state of a snapshot. Raises `UnreadableEvent`."""
+    """The chain hash and the state of a snapshot. Raises `UnreadableSnapshot`."""
     decoder: Any = _player_decoder if stream.startswith(PLAYER_STREAM) else _game_decoder
     try:
         return state[:HASH_SIZE], decoder.decode(memoryview(state)[HASH_SIZE:])
     except msgspec.MsgspecError as error:
-        raise UnreadableEvent(f"snapshot of {stream}: {error}") from error
+        raise UnreadableSnapshot(f"snapshot of {stream}: {error}") from error
 
 
 class LedgerMapper(Mapper[str]):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Final, cast
 
 import structlog
 
 from ledger.batch import Head, empty_head
-from ledger.codec import UnreadableEvent, decode_snapshot, open_state
+from ledger.chain import HASH_SIZE
+from ledger.codec import UnreadableEvent, UnreadableSnapshot, decode_snapshot, open_state
 from ledger.decisions import TOMBSTONE, Key, Transaction
 from ledger.events import Movement
 from ledger.games import Game, GameEvent, evolve_game
@@ -16,6 +17,9 @@ from ledger.player import PlayerEvent, Round, Session, evolve, fold_round
 from ledger.store import EventRow, LoadedStream, RoundName, SessionRow, Store, TransactionRow
 
 log = structlog.get_logger(__name__)
+
+_PAGE: Final = 1_000
+"""Events read at once where all of a stream are."""
 
 
 class Loader:
@@ -31,10 +35,24 @@ class Loader:
         heads: dict[str, Head] = {}
         for stream in wanted:
             try:
-                heads[stream] = fold(stream, loaded.get(stream))
+                heads[stream] = await self._fold(stream, loaded.get(stream))
             except UnreadableEvent as error:
                 log.error("stream_unreadable", stream=stream, error=str(error))
         return heads
+
+    async def _fold(self, stream: str, loaded: LoadedStream | None) -> Head:
+        """The head of a stream, from all of its events where its snapshot cannot be read.
+
+        Raises `UnreadableEvent`.
+        """
+        try:
+            return fold(stream, loaded)
+        except UnreadableSnapshot as error:
+            log.warning("snapshot_unreadable", stream=stream, error=str(error))
+        events: list[EventRow] = []
+        while page := await self._store.events(stream, len(events), _PAGE):
+            events += page
+        return fold(stream, LoadedStream(None, events))
 
     async def transactions(self, keys: Iterable[Key]) -> dict[Key, Transaction | None]:
         """What became of keys; None for one that was never used."""
@@ -60,17 +78,25 @@ def fold(stream: str, loaded: LoadedStream | None) -> Head:
     """The head of a stream from its snapshot and the events behind it.
 
     The event at the snapshot's version comes along: its hash must be the one the snapshot was taken
-    at. Raises `UnreadableEvent`.
+    at. Where it is not, events may have gone, and nothing else would tell. Raises
+    `UnreadableEvent`, `UnreadableSnapshot`.
     """
     head = empty_head(stream)
     if loaded is None:
         return head
     events = loaded.events
     if loaded.snapshot is not None:
-        digest, state = decode_snapshot(stream, loaded.snapshot.state)
-        head = Head(state, digest, loaded.snapshot.version)
-        if not events or events[0].version != state.version or events[0].state[:32] != digest:
+        version, taken = loaded.snapshot.version, loaded.snapshot.state
+        if (
+            not events
+            or events[0].version != version
+            or events[0].state[:HASH_SIZE] != taken[:HASH_SIZE]
+        ):
             raise UnreadableEvent(f"the snapshot of {stream} does not belong to its events")
+        digest, state = decode_snapshot(stream, taken)
+        if state.version != version:
+            raise UnreadableSnapshot(f"snapshot of {stream}: it is at version {state.version}")
+        head = Head(state, digest, version)
         events = events[1:]
     for row in events:
         head.hash, event = open_state(row.topic, row.state)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from ledger.commands import ReadPlayer
 from ledger.refusals import Refusal
@@ -104,9 +105,6 @@ _TAMPERING = {
     """,
     "a snapshot of another version": "UPDATE ledger_p00.snapshots SET version = version - 1",
     "a snapshot beyond the last event": "UPDATE ledger_p00.snapshots SET version = 100000",
-    "a snapshot that is no JSON": """
-        UPDATE ledger_p00.snapshots SET state = substring(state FROM 1 FOR 60)
-    """,
     "a tail of events that is gone": f"""
         DELETE FROM ledger_p00.events WHERE originator_version >= {_LAST}
     """,
@@ -136,6 +134,39 @@ async def test_what_does_not_belong_together_is_noticed_and_the_player_stops(
         assert await two.refused(bet(session, "next")) is Refusal.INTERNAL
         other = await two.player("bob")
         await two.accepted(bet(other, "other", player_id="bob"))
+
+
+_HASH, _STATE = "substring(state FROM 1 FOR 32)", "substring(state FROM 33)"
+_UNREADABLE = {
+    "cut off": "substring(state FROM 1 FOR 60)",
+    "of another release": f"{_HASH} || '\\x02' || {_STATE}",
+    "of another version": f"""
+        {_HASH} || convert_to(
+            replace(convert_from({_STATE}, 'UTF8'), '"version":', '"version":1'), 'UTF8'
+        )
+    """,
+}
+
+
+@pytest.mark.parametrize("what", _UNREADABLE)
+async def test_a_snapshot_that_cannot_be_read_is_not_needed(
+    database_url: str, admin_url: str, what: str
+) -> None:
+    """The events hold all of it; the next snapshot takes its place."""
+    async with opened(database_url, snapshot_every=20) as one:
+        session = await _play(one, 50)
+        version = await _saved(database_url, 20)
+        await one.accepted(bet(session, "behind"))
+        whole = (await one.accepted(ReadPlayer(player_id="ann"))).player
+    _change(admin_url, f"UPDATE ledger_p00.snapshots SET state = {_UNREADABLE[what]}")
+    with capture_logs() as lines:
+        async with opened(database_url, snapshot_every=20) as two:
+            assert (await two.accepted(ReadPlayer(player_id="ann"))).player == whole
+            last = (await two.accepted(bet(session, "next"))).player
+            await _saved(database_url, version + 1)
+        async with opened(database_url) as three:
+            assert (await three.accepted(bet(session, "next"))).player == last
+    assert [line["event"] for line in lines].count("snapshot_unreadable") == 1
 
 
 def _change(url: str, statement: str) -> None:
