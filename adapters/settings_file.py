@@ -258,6 +258,8 @@ def _currencies(root: Section) -> Currencies:
     for code, section in root.named("currencies", KEYS["currencies"]):
         if not _CURRENCY_CODE.fullmatch(code):
             raise SettingsError(f"{section.path}: expected a code of 2 to 12 letters and digits")
+        if iso_exponent(code) is None and iso_exponent(code.upper()) is not None:
+            raise SettingsError(f"{section.path}: ISO 4217 writes it {code.upper()}")
         overrides[code] = _currency(section, code)
     return Currencies(overrides)
 

@@ -422,6 +422,7 @@ BAD = [
         '[currencies."E R"]\nexponent = 3',
         'currencies."E R": expected a code of 2 to 12 letters and digits',
     ),
+    ("[currencies.Eur]\nexponent = 2", "currencies.Eur: ISO 4217 writes it EUR"),
     (
         "[limits]\nqueue_commands_max = 0",
         "limits.queue_commands_max: expected a whole number from 1 to 1000000, got 0",
