@@ -117,7 +117,7 @@ class FizzyBubblyProvider(Adapter[FizzyBubbly]):
                 **common | self._amount(body),
                 session=token_hash(body.identifier("sessionId")),
                 closes_round=body.flag("isGameRoundFinished"),
-                tags=_tags(body),
+                tags=_tags(body) | _jackpot(body),
             ),
         )
 
@@ -133,7 +133,7 @@ class FizzyBubblyProvider(Adapter[FizzyBubbly]):
                 session=session,
                 bet_key=body.identifier("withdrawTransactionId"),
                 closes_round=body.flag("isGameRoundFinished"),
-                tags=_tags(body),
+                tags=_tags(body) | _jackpot(body),
             ),
         )
 
@@ -229,9 +229,17 @@ def _read(call: Call) -> Fields:
 def _tags(body: Fields) -> dict[str, Any]:
     """The vendor's marks. Only isFreeSpinsConsumed says that free spins are paid (rule 5)."""
     tags: dict[str, Any] = {}
-    campaign = body.peek("freeSpinsCampaignId")
+    campaign = body.mark("freeSpinsCampaignId")
     if campaign is not None:
         tags["campaign"] = campaign
     if body.optional_flag("isFreeSpinsConsumed"):
         tags["free_spin"] = True
-    return tags | body.marks("isFeatureBuy")
+    if body.optional_flag("isFeatureBuy"):
+        tags["isFeatureBuy"] = True
+    return tags
+
+
+def _jackpot(body: Fields) -> dict[str, Any]:
+    """The jackpot's part of an amount, "mainly for analytics" (S): it frees no win from its bet."""
+    part = body.optional_number("jackpotAmount")
+    return {"jackpot_amount": str(part)} if part else {}

@@ -27,6 +27,7 @@ from ledger.commands import (
     OpenSession,
     PlaceBet,
     ReadBalance,
+    ReadPlayer,
     RollbackMovement,
 )
 from ledger.money import (
@@ -118,11 +119,15 @@ class GpasProvider(Adapter[Gpas]):
     async def _open_session(self, call: Call) -> Reply:
         """Open a wallet session from a launch session; the same token again opens another."""
         call.player_id = wallet_id = _query(call).identifier("walletId")
-        launch = await self.session(_bearer(call))
-        if launch.parent_hash is not None:
-            raise RefusedCall(Refusal.UNKNOWN_SESSION, "not a launch token")
+        try:
+            launch = await self.session(_bearer(call))
+        except RefusedCall:
+            await self.execute(ReadPlayer(player_id=wallet_id))  # an unknown player comes first
+            raise
         if launch.player_id != wallet_id:
             raise RefusedCall(Refusal.UNKNOWN_PLAYER, "the launch token is another wallet's")
+        if launch.parent_hash is not None:
+            raise RefusedCall(Refusal.UNKNOWN_SESSION, "not a launch token")
         token = self.ledger.mint_token(wallet_id)
         command = OpenSession(
             player_id=wallet_id,
@@ -166,7 +171,7 @@ class GpasProvider(Adapter[Gpas]):
         body, tags = _read(call)
         value = _value(call, body)
         round_id = tags.optional_identifier("roundid")
-        common = await self._common(call, body, tags)
+        common = await self._common(call, body, tags, value)
         if common["game"] is None:
             # A win or a rollback takes its round's game; only a bet has none to take.
             common["game"] = (await self._wallet_session(call, "walletSessionId")).game
@@ -182,7 +187,7 @@ class GpasProvider(Adapter[Gpas]):
         value = _value(call, body)
         round_id = tags.optional_identifier("roundid")
         bet_key = tags.optional_identifier("externalReferenceBet")
-        common = await self._common(call, body, tags)
+        common = await self._common(call, body, tags, value)
         command = CreditWin(
             **common,
             amount=self._units(value, common["currency"]),
@@ -221,15 +226,25 @@ class GpasProvider(Adapter[Gpas]):
         call.player_id = session.player_id
         return session
 
-    async def _common(self, call: Call, body: Fields, tags: Fields) -> dict[str, Any]:
+    async def _common(
+        self, call: Call, body: Fields, tags: Fields, value: Decimal | None = None
+    ) -> dict[str, Any]:
         """What every movement says, as the command's fields.
 
-        Player and currency are the session's.
+        Player and currency are the session's. Where there is none, a ``value`` that no currency can
+        hold is malformed first.
         """
         reference = body.identifier("externalReference")
         game = tags.optional_identifier("gameid")
         close = tags.value("closeRound")
-        session = await self._wallet_session(call, "walletSessionId")
+        if type(close) is not bool:
+            close = tags.mark("closeRound")
+        try:
+            session = await self._wallet_session(call, "walletSessionId")
+        except RefusedCall:
+            if value is not None:
+                self._check_without_session(value)
+            raise
         return {
             "player_id": session.player_id,
             "integration": self.name,
@@ -244,6 +259,18 @@ class GpasProvider(Adapter[Gpas]):
             "tags": tags.marks("gpasSessionId"),
         }
 
+    def _check_without_session(self, value: Decimal) -> None:
+        """Raises `RefusedCall` (malformed_request) where no currency can hold the value."""
+        problem = "no currency is known"
+        for unit in self.currencies.values():
+            try:
+                from_decimal(value, unit)
+            except MalformedAmount as error:
+                problem = str(error)
+            else:
+                return
+        malformed(f"value: {problem}")
+
     def _units(self, value: Decimal, currency: str) -> int:
         """The value in ledger units."""
         try:
@@ -256,6 +283,7 @@ def _read(call: Call) -> tuple[Fields, Fields]:
     """The body and its tags; ids are noted on the call before anything is judged."""
     body = Fields(parse_object(call.body))
     call.transaction_id = body.peek("externalReference")
+    body.mark("description")  # of no use here
     return body, body.optional_section("tags") or Fields({})
 
 

@@ -184,7 +184,7 @@ class MarblesProvider(Adapter[Marbles]):
     def _common(self, call: Call, body: Fields) -> dict[str, Any]:
         """What every call that moves money says, as the command's fields."""
         tags: dict[str, Any] = {"free_spin": True} if body.optional_flag("isFree") else {}
-        reward = body.peek("rewardUuid")
+        reward = body.mark("rewardUuid")
         if reward is not None:
             tags["reward"] = reward
         return {

@@ -171,22 +171,23 @@ class Fields:
         """As `section`; None where it is missing."""
         return None if self._values.get(name) is None else self.section(name)
 
-    def marks(self, *names: str) -> dict[str, str | int | bool]:
-        """Those of the named fields that hold something plain, for an event's tags.
+    def mark(self, name: str) -> str | None:
+        """An optional text on which no money hangs; a number becomes text.
 
-        Never refuses: no money hangs on them, and a win is not to be lost for an odd mark.
-        A decimal becomes text.
+        None also for one that is empty or cannot be stored: a win is not to be lost for it.
         """
-        found: dict[str, str | int | bool] = {}
-        for name in names:
-            value = self._values.get(name)
-            if value is None:
-                continue
-            if isinstance(value, Decimal):
-                value = str(value)
-            if isinstance(value, int) or (isinstance(value, str) and value and "\0" not in value):
-                found[name] = value
-        return found
+        value = self._values.get(name)
+        if type(value) in {int, Decimal}:
+            value = str(value)
+        if value is None or type(value) is BrokenText:
+            return None
+        if type(value) is not str:
+            self._expected("a string", name)
+        return value if value and "\0" not in value else None
+
+    def marks(self, *names: str) -> dict[str, str]:
+        """Those of the named `mark`s that are there, for an event's tags."""
+        return {name: mark for name in names if (mark := self.mark(name)) is not None}
 
     def value(self, name: str) -> Any:
         """Whatever stands there; None where nothing does."""

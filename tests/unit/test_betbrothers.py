@@ -188,7 +188,7 @@ async def test_marks_count_only_when_their_flag_is_true() -> None:
     assert ledger.commands[0].tags == {
         "table_reference": "table-7",
         "promo": {"type": "cashback", "id": "p-1"},
-        "tournament": {"score": "12", "place": 3},
+        "tournament": {"score": "12", "place": "3"},
         "free_spin": {"free_spin_id": "f-1"},
     }
 

@@ -16,7 +16,14 @@ from adapters.providers.fizzybubbly import (
 from adapters.providers.protocol import Call, Reply
 from adapters.providers.signatures import hmac_sha256, string_to_sign
 from adapters.settings import FizzyBubbly
-from ledger.commands import CreditWin, PlaceBet, Policy, ReadBalance, RefundBet
+from ledger.commands import (
+    BETLESS_TAGS,
+    CreditWin,
+    PlaceBet,
+    Policy,
+    ReadBalance,
+    RefundBet,
+)
 from ledger.currencies import Currencies
 from ledger.refusals import Refusal, Refused
 from ledger.service import token_hash
@@ -237,6 +244,16 @@ async def test_only_consumed_free_spins_let_a_deposit_stand_alone() -> None:
         {"campaign": "c-1", "isFeatureBuy": True},
         {"campaign": "c-1", "free_spin": True},
     ]
+
+
+async def test_the_jackpots_part_stands_on_the_event_and_frees_no_win_from_its_bet() -> None:
+    """An auditor must find it there; "mainly for analytics", says the vendor's page."""
+    ledger = FakeLedger()
+    made = provider(ledger)
+    for part in (3.25, 0, None):
+        await answer(made, signed("deposit", deposit(jackpotAmount=part)))
+    assert [command.tags for command in ledger.commands] == [{"jackpot_amount": "3.25"}, {}, {}]
+    assert BETLESS_TAGS.isdisjoint(ledger.commands[0].tags)
 
 
 @pytest.mark.parametrize(

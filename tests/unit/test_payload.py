@@ -226,14 +226,24 @@ def test_an_optional_field_may_be_missing_or_null_but_not_wrong() -> None:
     refusal(lambda: wrong.optional_section("x"))
 
 
-def test_marks_take_what_is_plain_and_never_refuse() -> None:
-    """A player's win must not be lost for a mark that nobody computes with."""
+def test_marks_are_texts_and_those_that_cannot_be_kept_are_passed_over() -> None:
+    """A player's win must not be lost for a mark that is empty, or was cut within a character."""
     fields = Fields(
-        {"a": "x", "b": 1, "c": True, "d": Decimal("0.10"), "e": None, "f": [], "g": "", "h": "\0"}
+        {
+            "a": "x",
+            "b": 1,
+            "c": Decimal("0.10"),
+            "d": None,
+            "e": "",
+            "f": "\0",
+            "g": BrokenText("x"),
+        }
     )
-    assert fields.marks("a", "b", "c", "d", "e", "f", "g", "h", "i") == {
-        "a": "x",
-        "b": 1,
-        "c": True,
-        "d": "0.10",
-    }
+    assert fields.marks(*"abcdefgh") == {"a": "x", "b": "1", "c": "0.10"}
+
+
+@pytest.mark.parametrize("value", [True, False, [], {}])
+def test_a_mark_is_no_flag_and_no_object(value: object) -> None:
+    """What the vendors' pages call a string is checked to be one."""
+    problem = refusal(lambda: Fields({"outer": {"m": value}}).section("outer").mark("m"))
+    assert problem.startswith("outer.m: expected a string, got a")

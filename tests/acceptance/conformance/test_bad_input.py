@@ -16,7 +16,7 @@ from tests.acceptance.conformance.configuration import PROTOCOLS
 from tests.acceptance.conformance.expected import expected
 from tests.acceptance.conformance.service import Guest
 from tests.acceptance.conformance.situations import WITH_WIN_REVERSAL
-from tests.acceptance.conformance.wire import Request, Wire
+from tests.acceptance.conformance.wire import Request, Wire, unique
 from tests.acceptance.conformance.wires import WIRES
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -48,6 +48,46 @@ async def test_a_required_field_of_the_wrong_type_is_malformed(service, wire, gu
             for value in wrong_values(wire, path):
                 answer = await wire.send(call.but(**{path: value}))
                 assert answer.refusal == said, (path, value)
+
+
+_DATA = "payload__provider_transfer_data"
+OPTIONAL_TEXTS = [
+    *(
+        ("betbrothers", f"{_DATA}__{path}")
+        for path in (
+            "table_reference",
+            *("promo__type", "promo__id"),
+            *(f"jackpot__jackpot_{name}" for name in ("id", "contribution", "details")),
+            *(f"tournament__{name}" for name in ("tournament_id", "score", "place")),
+            *(f"free_spin__{name}" for name in ("free_spin_id", "free_spin_details")),
+            "free_spin__freespin_left",
+        )
+    ),
+    ("marbles", "rewardUuid"),
+    ("gpas", "description"),
+    ("gpas", "tags__gpasSessionId"),
+    ("gpas", "tags__closeRound"),
+    ("fizzybubbly", "freeSpinsCampaignId"),
+]
+FLAGS = {"jackpot": "is_jackpot", "tournament": "is_tournament", "free_spin": "is_free_spin"}
+
+
+@pytest.mark.parametrize(("protocol", "path"), OPTIONAL_TEXTS)
+async def test_an_optional_text_of_the_wrong_type_is_malformed(service, wire, guest, path):
+    """What the vendor's page calls a string is checked to be one; null is none."""
+    *outer, name = path.split("__")
+    bet = wire.bet(guest)
+    if outer and outer[-1] in FLAGS:
+        bet = bet.but(**{f"{_DATA}__{outer[-1]}": {FLAGS[outer[-1]]: True}})
+    elif outer and outer[-1] == "promo":
+        bet = bet.but(**{f"{_DATA}__promo": {}})
+    said = expected(wire.protocol, "malformed_request", bet.operation)
+    async with service.untouched(guest):
+        for value in ([], {}, [1], *(() if name == "closeRound" else (True, False))):
+            answer = await wire.send(bet.but(**{path: value}))
+            assert answer.refusal == said, value
+    assert (await wire.ok(bet.but(**{path: None}))).balance == 99
+    assert (await wire.ok(wire.altered(bet.but(**{path: 5}), id=unique("t")))).balance == 98
 
 
 @every_provider

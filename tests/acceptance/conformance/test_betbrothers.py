@@ -169,18 +169,18 @@ async def test_an_optional_field_of_the_wrong_type_is_malformed(service, wire, g
         assert (await wire.send(bet)).refusal == (400, 400)
 
 
-async def test_odd_details_of_a_mark_lose_no_win(service, wire, guest):
-    """No money hangs on them; what is plain is kept, the rest is in the call journal."""
+async def test_numbers_among_the_details_of_a_mark_lose_no_win(service, wire, guest):
+    """No money hangs on them: they become the texts that the vendor's page promises."""
     details: dict[str, Any] = {
         "is_jackpot": True,
         "jackpot_id": 17,
         "jackpot_contribution": Raw("0.25"),
-        "jackpot_details": ["a", "list"],
+        "jackpot_details": None,
     }
     win = wire.win(guest, wire.bet(guest), "7").but(**{f"{TRANSFER}jackpot": details})
     assert (await wire.ok(win)).balance == 107
     *_, booked = await service.events(guest)
-    assert booked.tags == {"jackpot": {"jackpot_id": 17, "jackpot_contribution": "0.25"}}
+    assert booked.tags == {"jackpot": {"jackpot_id": "17", "jackpot_contribution": "0.25"}}
 
 
 async def test_a_win_of_nothing_closes_a_lost_round(service, wire, guest):

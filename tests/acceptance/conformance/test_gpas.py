@@ -56,6 +56,9 @@ async def test_a_bad_launch_token_is_1004(service, wire, guest, authorization):
     async with service.untouched(guest):
         answer = await wire.send(wire.opening(guest), Authorization=authorization)
     assert answer.refusal == BAD_SESSION
+    ghost = wire.opening(guest).asking(walletId=unique("nobody"))
+    answer = await wire.send(ghost, Authorization=authorization)
+    assert answer.refusal == BAD_WALLET  # it comes first in the table
 
 
 async def test_another_players_wallet_is_1005(service, wire, guest):
