@@ -29,9 +29,19 @@ _QUICK = (
 )
 
 
-@click.group("audit")
+class Audits(click.Group):
+    """Makes every audit there is, which is that of the views, where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Options without a name before them are those of `views`."""
+        if args and args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx):
+            args = ["views", *args]
+        return super().parse_args(ctx, args or ["views"])
+
+
+@click.group("audit", cls=Audits)
 def command() -> None:
-    """Compare what is kept with what the events say."""
+    """Compare what is kept with what the events say; all of it where nothing is named."""
 
 
 @command.command("views")

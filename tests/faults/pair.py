@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -42,7 +42,8 @@ class Pair:
     def kill_primary(self) -> None:
         """All of it at once, as a machine that dies."""
         for pid in self.primary._server_processes():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # one that has just ended by itself
+                os.kill(pid, signal.SIGKILL)
         _wait_until(lambda: not self.primary._server_processes())
 
     def cut_standby_off(self) -> None:
