@@ -50,10 +50,7 @@ class CommitterLimits(msgspec.Struct, frozen=True, kw_only=True):
     queue_wait_s: float = 2.0
     """A command older than this when its turn comes is answered `unavailable` and not executed."""
     answer_s: float = 4.0
-    """After this the answer is `unavailable`, whatever becomes of the commit.
-
-    A repetition settles it.
-    """
+    """After this the answer is `unavailable`, whatever becomes of the commit; a repetition tells."""
     wallets_max: int = 20_000
     keys_max: int = 20_000
     snapshot_every: int = 200
@@ -228,10 +225,11 @@ class Committer:
         conflicts = 0
         try:
             while self._waiting([pending]):
-                if await self._try([pending]) is Tried.CONFLICT:
-                    conflicts += 1
-                    if conflicts > _CONFLICTS_ALONE_MAX:
-                        await self._lost(StoreUnavailable("appends contradict what is read"))
+                conflicts += await self._try([pending]) is Tried.CONFLICT
+                if conflicts == _CONFLICTS_ALONE_MAX:
+                    await self._lost(StoreUnavailable("appends contradict what is read"))
+                    self._queue.append(pending)  # behind the others, with an empty memory
+                    return
         except Exception:
             # The outermost edge of one command: logged, answered, and nothing in memory trusted.
             log.exception("command_failed", command=type(pending.command).__name__)

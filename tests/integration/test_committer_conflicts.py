@@ -223,6 +223,54 @@ async def test_a_batch_that_conflicts_three_times_is_executed_one_by_one(
         assert booked(database_url) == 5
 
 
+async def test_a_command_in_an_old_round_gets_through_after_many_conflicts(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its round must be read back, and may not be forgotten each time: nobody overtakes it now."""
+    async with opened(database_url, answer_s=10.0) as one, opened(database_url) as two:
+        session = await one.player(money=100_000)
+        for number in range(0, OPEN_ROUNDS_MAX + 100, 100):
+            numbers = range(number, number + 100)
+            await asyncio.gather(*(one.accepted(bet(session, f"b-{each}")) for each in numbers))
+        store = one.ledger.stores[0]
+        append, tries = store.append, []
+
+        async def overtaken(batch, *limits):
+            tries.append(len(batch.events))
+            if len(tries) <= 30:
+                await two.deposit("ann", 1, f"between-{len(tries)}")
+            return await append(batch, *limits)
+
+        monkeypatch.setattr(store, "append", overtaken)
+        await one.accepted(bet(session, "again", round_id="round-b-0"))
+        assert len(tries) < 40
+
+
+async def test_a_command_that_others_overtake_every_time_keeps_nobody_waiting(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of its partition gets its turn in between."""
+    async with opened(database_url) as one, opened(database_url) as two:
+        session = await one.player(money=100_000)
+        others = await one.player("bob")
+        store = one.ledger.stores[0]
+        append, overtaken_once = store.append, asyncio.Event()
+
+        async def overtaken(batch, *limits):
+            if "player:ann" in batch.streams:
+                await two.deposit("ann", 1, f"between-{random.random()}")
+                overtaken_once.set()
+            return await append(batch, *limits)
+
+        monkeypatch.setattr(store, "append", overtaken)
+        hopeless = asyncio.ensure_future(one.ledger.execute(bet(session, "hopeless")))
+        await overtaken_once.wait()
+        await one.accepted(bet(others, "b-1", player_id="bob"))
+        assert not hopeless.done()
+        monkeypatch.setattr(store, "append", append)
+        assert isinstance(await hopeless, Accepted)
+
+
 async def test_a_win_finds_its_round_after_hundreds_of_others_pushed_it_out_of_memory(
     database_url: str,
 ) -> None:
