@@ -50,7 +50,7 @@ class CommitterLimits(msgspec.Struct, frozen=True, kw_only=True):
     queue_wait_s: float = 2.0
     """A command older than this when its turn comes is answered `unavailable` and not executed."""
     answer_s: float = 4.0
-    """After this the answer is `unavailable`, whatever becomes of the commit; a repetition tells."""
+    """After this the answer is `unavailable`, whatever became of the commit: a repetition tells."""
     wallets_max: int = 20_000
     keys_max: int = 20_000
     snapshot_every: int = 200
