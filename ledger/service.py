@@ -9,10 +9,9 @@ import time
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import datetime
 from hashlib import sha256
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self
 from zlib import crc32
 
 from ledger.batch import Accepted, Outcome
@@ -23,7 +22,6 @@ from ledger.events import Event
 from ledger.forwarding import ALONE, Place, Workers
 from ledger.lookups import SessionLookups
 from ledger.outage import Outage
-from ledger.player import Player, PlayerEvent, evolve
 from ledger.refusals import Refused
 from ledger.store import (
     SessionRow,
@@ -126,8 +124,8 @@ class Ledger:
         return sum(committer.queue_length for committer in self._committers)
 
     def partition_of(self, player_id: str) -> int:
-        """A player's partition: a hash that stays the same for ever."""
-        return crc32(player_id.encode("utf-8", "surrogatepass")) % len(self._stores)
+        """A player's partition."""
+        return partition_of(player_id, len(self._stores))
 
     def mint_token(self, player_id: str) -> str:
         """A new session token: 32 random bytes behind the player's partition, URL-safe."""
@@ -188,19 +186,6 @@ class Ledger:
             histories.append(history)
         return histories
 
-    async def player_at(self, player_id: str, at: datetime) -> Player:
-        """The player as of an instant, replayed from the events; version 0 before the first."""
-        store = self._stores[self.partition_of(player_id)]
-        stream = player_stream(player_id)
-        player = Player(player_id)
-        while rows := await store.events(stream, player.version, _PAGE):
-            for row in rows:
-                _, event = open_state(row.topic, row.state)
-                if event.recorded_at > at:
-                    return player
-                player = evolve(player, cast("PlayerEvent", event))
-        return player
-
     async def transactions(
         self, integration: str, keys: Sequence[str]
     ) -> list[tuple[TransactionRow, Event, str]]:
@@ -247,3 +232,8 @@ async def _events(
     rows = await store.events(stream, after, limit)
     opened = [(row.version, *open_state(row.topic, row.state)) for row in rows]
     return [(version, event, digest.hex()) for version, digest, event in opened]
+
+
+def partition_of(player_id: str, partitions: int) -> int:
+    """A player's partition: a hash that stays the same for ever."""
+    return crc32(player_id.encode("utf-8", "surrogatepass")) % partitions

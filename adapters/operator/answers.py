@@ -173,9 +173,9 @@ def wallet_view(currencies: Currencies, code: str, wallet: Wallet) -> WalletView
     )
 
 
-def wallet_views(currencies: Currencies, player: Player) -> list[WalletView]:
-    """Every wallet of the player, oldest first."""
-    return [wallet_view(currencies, code, wallet) for code, wallet in player.wallets.items()]
+def wallet_views(currencies: Currencies, wallets: Mapping[str, Wallet]) -> list[WalletView]:
+    """Every wallet, oldest first."""
+    return [wallet_view(currencies, code, wallet) for code, wallet in wallets.items()]
 
 
 def player_view(currencies: Currencies, player: Player) -> PlayerView:
@@ -184,7 +184,7 @@ def player_view(currencies: Currencies, player: Player) -> PlayerView:
         player_id=player.player_id,
         status="blocked" if player.blocked else "active",
         version=player.version,
-        wallets=wallet_views(currencies, player),
+        wallets=wallet_views(currencies, player.wallets),
         open_rounds=player.open_rounds,
     )
 

@@ -55,13 +55,14 @@ async def get_wallet(api: Api, call: ApiCall, given: WalletQuery) -> Reply:
     if at > now + SKEW_MAX:
         malformed("at: lies in the future")
     if at >= now:
-        at, player = now, await api.player(player_id)
+        player = await api.player(player_id)
+        at, version, wallets = now, player.version, player.wallets
     else:
-        player = await api.ledger.player_at(player_id, at)
-        if not player.version:
+        version, wallets = await api.views.wallets(player_id, at)
+        if not version:
             await api.player(player_id)
-    wallets = wallet_views(api.settings.currencies, player)
-    return Reply(200, WalletsAt(at=at, version=player.version, wallets=wallets))
+    shown = wallet_views(api.settings.currencies, wallets)
+    return Reply(200, WalletsAt(at=at, version=version, wallets=shown))
 
 
 async def get_transactions(api: Api, call: ApiCall, _: Nothing) -> Reply:

@@ -8,13 +8,13 @@ from typing import Any, Protocol, TypeAlias
 
 from ledger.commands import Command, SetGame
 from ledger.events import Event
-from ledger.player import Player
 from ledger.service import Outcome
 from ledger.store import SessionRow, TransactionRow
 from projections.reports.asked import Filters
 from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.rounds import RoundFilters, RoundKey, RoundRow
+from projections.reports.wallets import WalletsThen
 
 
 class Ledger(Protocol):
@@ -48,10 +48,6 @@ class Ledger(Protocol):
         """The game's events in each partition, with their versions and hashes (hex)."""
         ...
 
-    async def player_at(self, player_id: str, at: datetime) -> Player:
-        """The player as recorded up to that moment; version 0 where nothing was."""
-        ...
-
     async def transactions(
         self, integration: str, keys: Sequence[str]
     ) -> Sequence[tuple[TransactionRow, Event, str]]:
@@ -73,7 +69,7 @@ class Journal(Protocol):
 
 
 class Views(Protocol):
-    """The views of the log: reports and rounds.
+    """What is read beside the ledger: reports, rounds, and wallets of the past.
 
     They raise `projections.reports.errors.ReportError` and `psycopg.Error`.
     """
@@ -86,6 +82,10 @@ class Views(Protocol):
         self, filters: RoundFilters, after: RoundKey, limit: int
     ) -> Sequence[RoundRow]:
         """The next rounds behind ``after``."""
+        ...
+
+    async def wallets(self, player_id: str, at: datetime) -> WalletsThen:
+        """The player's wallets as they stood at that moment."""
         ...
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Final
 
 from adapters.settings import Settings
@@ -16,6 +17,7 @@ from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.rounds import RoundFilters, RoundKey, RoundRow, Rounds
 from projections.reports.service import Reports
+from projections.reports.wallets import WalletsThen, wallets_at
 
 ROWS_MAX: Final = 50_000
 """Rows of one report at most; the command line has no such limit."""
@@ -30,7 +32,8 @@ class DatabaseViews:
     """Reads the views of the configured database."""
 
     def __init__(self, url: str, settings: Settings) -> None:
-        partitions = settings.database.partitions
+        self._url = url
+        self._partitions = partitions = settings.database.partitions
         integrations = tuple(settings.integrations)
         self._rounds = Rounds(url, partitions, integrations)
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="reports")
@@ -59,3 +62,7 @@ class DatabaseViews:
     ) -> Sequence[RoundRow]:
         """A page of rounds; see `Rounds.page`."""
         return await self._rounds.page(filters, after, limit)
+
+    async def wallets(self, player_id: str, at: datetime) -> WalletsThen:
+        """The player's wallets as they stood then; see `wallets_at`."""
+        return await wallets_at(self._url, self._partitions, player_id, at)

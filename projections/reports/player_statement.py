@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import msgspec
 
@@ -21,22 +21,19 @@ from ledger.events import (
     BonusGranted,
     Deposited,
     Movement,
-    WalletOpened,
     WinCredited,
     WinReversed,
-    WithdrawalCancelled,
     WithdrawalConfirmed,
-    WithdrawalHeld,
     Withdrawn,
 )
 from ledger.player import Wallet
 from projections.balances import held_change
-from projections.entries import names_of
 from projections.reports.asked import Asked
 from projections.reports.errors import UnknownPlayer, UnsoundEvents
 from projections.reports.kind import ReportKind
 from projections.reports.report import Row, Table, amount, columns
 from projections.reports.source import Snapshot
+from projections.reports.wallets import MOVEMENTS, first_since, wallets_before
 
 OPENING: Final = "opening_balance"
 CLOSING: Final = "closing_balance"
@@ -86,10 +83,6 @@ _TOTALS: Final = columns(
     reversals="amount",
     closing_balance="amount",
 )
-_MOVEMENTS: Final = sorted(names_of(Movement))
-_HELD: Final = sorted(
-    names_of(WalletOpened, WithdrawalHeld, WithdrawalConfirmed, WithdrawalCancelled)
-)
 
 
 class Statement(msgspec.Struct):
@@ -118,9 +111,9 @@ async def _read(asked: Asked, snapshot: Snapshot, stream: str) -> Statement | No
     if not head:
         return None
     begins = asked.period.begins
-    first = 1 if begins is None else await _first_since(snapshot, stream, begins, head)
-    last = await _first_since(snapshot, stream, asked.ends, head)
-    opening = await _wallets(snapshot, stream, first)
+    first = 1 if begins is None else await first_since(snapshot, stream, begins, head)
+    last = await first_since(snapshot, stream, asked.ends, head)
+    opening = await wallets_before(snapshot, stream, first)
     return Statement(opening, await _movements(asked, snapshot, stream, first, last))
 
 
@@ -149,49 +142,11 @@ def build(asked: Asked, parts: Sequence[Statement | None]) -> tuple[Table, Table
     return Table(_COLUMNS, rows, activity), Table(_TOTALS, totals)
 
 
-async def _first_since(snapshot: Snapshot, stream: str, moment: datetime, head: int) -> int:
-    """The first version recorded at that moment or later; behind the head where there is none.
-
-    Recorded time never goes back within a player, so that halving finds it.
-    """
-    low, high = 1, head + 1
-    while low < high:
-        middle = (low + high) // 2
-        ((name, state),) = await snapshot.rows("stream_event", (stream, middle))
-        if open_state(name, state)[1].recorded_at < moment:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-async def _wallets(snapshot: Snapshot, stream: str, before: int) -> dict[str, Wallet]:
-    """The wallets as they stood before a version."""
-    held: dict[str, int] = {}
-    for name, state in await snapshot.rows("stream_of_kinds", (stream, before, _HELD)):
-        event: Any = open_state(name, state)[1]
-        change = held_change(event) if isinstance(event, Movement) else 0
-        held[event.currency] = held.get(event.currency, 0) + change
-    found: dict[str, Wallet] = {}
-    version = before
-    while len(found) < len(held):
-        page = await snapshot.rows("stream_backwards", (stream, version, _MOVEMENTS))
-        for version, name, state in page:  # noqa: B007 - the last one is where the next page begins
-            moved = cast("Movement", open_state(name, state)[1])
-            if moved.currency not in found:
-                found[moved.currency] = Wallet(
-                    moved.balance_real, moved.balance_bonus, held[moved.currency]
-                )
-        if not page:
-            break
-    return {code: found.get(code, Wallet()) for code in held}
-
-
 async def _movements(
     asked: Asked, snapshot: Snapshot, stream: str, first: int, last: int
 ) -> list[tuple[int, Movement]]:
     found: list[tuple[int, Movement]] = []
-    while page := await snapshot.rows("stream_between", (stream, first, last, _MOVEMENTS)):
+    while page := await snapshot.rows("stream_between", (stream, first, last, MOVEMENTS)):
         for version, name, state in page:
             found.append((version, cast("Movement", open_state(name, state)[1])))
         asked.check_rows(len(found))

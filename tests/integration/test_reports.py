@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import zip_longest
+from typing import Any, cast
 
 import msgspec
 import psycopg
@@ -13,6 +14,7 @@ import pytest
 
 from ledger import commands as c
 from ledger.currencies import Currencies
+from ledger.player import Player, PlayerEvent, evolve
 from ledger.store import Store
 from projections.reports import known, source
 from projections.reports.asked import Filters
@@ -23,6 +25,7 @@ from projections.reports.registry import REPORTS
 from projections.reports.report import NO_ACTIVITY, Report
 from projections.reports.rounds import FIRST, RoundFilters, RoundRow, Rounds
 from projections.reports.service import Reports
+from projections.reports.wallets import wallets_at
 from projections.runner import Runner
 from tests.integration.report_story import EUR, JPY, Story, at, game, session, tell
 
@@ -649,6 +652,21 @@ async def test_views_that_do_not_come_together_are_named_with_their_places(url, 
     monkeypatch.setattr(source, "_states", apart)
     with pytest.raises(ViewsBehind, match="at one position: journal at 29, rounds at 30"):
         await make(url, "liabilities")
+
+
+@pytest.mark.parametrize("player_id", ["anna", "ben", "chi"])
+async def test_wallets_of_a_moment_are_what_the_events_up_to_it_fold_into(url, player_id):
+    """Held money, bonus and every currency, at each event, before it and after it."""
+    player = Player(player_id)
+    assert await wallets_at(url, 1, player_id, at("01-01", "00:00")) == (0, {})
+    events = [entry.event for entry in (await tell()).booked if entry.player_id == player_id]
+    for event, following in zip_longest(events, events[1:]):
+        player = evolve(player, cast("PlayerEvent", event))
+        until = datetime.now(UTC) if following is None else following.recorded_at
+        if event.recorded_at < until:
+            for moment in (event.recorded_at, until - timedelta(microseconds=1)):
+                found = await wallets_at(url, 1, player_id, moment)
+                assert found == (player.version, player.wallets)
 
 
 async def test_rounds_page_by_page(url):

@@ -35,6 +35,7 @@ from projections.reports.errors import ViewsBehind
 from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.rounds import RoundFilters, RoundKey, RoundRow
+from projections.reports.wallets import WalletsThen
 
 START = datetime(2030, 1, 31, 12, tzinfo=UTC)
 SLOTS = "slots"
@@ -133,7 +134,7 @@ class MemoryLedger:
         """Nobody ever switched it."""
         return [[]]
 
-    async def player_at(self, player_id: str, at: datetime) -> Player:
+    def player_at(self, player_id: str, at: datetime) -> Player:
         """The player as recorded up to that moment."""
         self._fail()
         player = Player(player_id)
@@ -214,6 +215,7 @@ class MemoryViews:
     made: Report | None = None
     kept: Sequence[RoundRow] = ()
     asked: list[Any] = field(default_factory=list)
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
 
     async def report(self, name: str, period: Period, filters: Filters) -> Report:
         """The one report there is."""
@@ -228,6 +230,11 @@ class MemoryViews:
         """The rounds behind a place, whatever the filters."""
         self.asked.append((filters, after, limit))
         return [row for row in self.kept if row.key > after][:limit]
+
+    async def wallets(self, player_id: str, at: datetime) -> WalletsThen:
+        """The wallets as the ledger recorded them up to that moment."""
+        player = self.ledger.player_at(player_id, at)
+        return player.version, player.wallets
 
 
 @dataclass
@@ -331,14 +338,15 @@ async def running(
     At the end, every status that was answered must stand in the OpenAPI document.
     """
     undocumented: list[str] = []
+    ledger = ledger or MemoryLedger()
     app = web.Application(middlewares=[_watch(undocumented)])
     operator.setup(
         app,
-        ledger or MemoryLedger(),
+        ledger,
         settings,
         {SLOTS: SlotsAdapter()},
         journal or MemoryJournal(),
-        views=views or MemoryViews(),
+        views=views or MemoryViews(ledger=ledger),
         metrics=metrics or Metrics(),
     )
     async with TestClient(TestServer(app)) as client:
