@@ -86,7 +86,16 @@ async def _fold(url: str, partition: int, currencies: Currencies, bars: Progress
     def show(done: int, total: int) -> None:
         bars.update(bar, completed=done, total=total)
 
-    return await audit(url, partition, currencies, show)
+    views: dict[str, list[Finding]] = {}
+    for finding in await audit(url, partition, currencies, show):
+        views.setdefault(finding.view, []).append(finding)
+    return [each for view, found in views.items() for each in _shown(view, partition, found)]
+
+
+def _shown(view: str, partition: int, found: Sequence[Finding]) -> list[Finding]:
+    """The first of a view's findings, and how many more there are: none hides another view's."""
+    shown, rest = [*found[:_SHOWN]], _count(found[_SHOWN:])
+    return [*shown, Finding(view, partition, f"{rest} more", rest)] if rest else shown
 
 
 async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[Finding]:
@@ -119,10 +128,8 @@ def _cells(row: Mapping[str, object] | None) -> str:
 
 
 def _list(findings: Sequence[Finding]) -> None:
-    for finding in findings[:_SHOWN]:
+    for finding in findings:
         click.echo(f"{finding.view}, partition {finding.partition}: {finding.what}")
-    if len(findings) > _SHOWN:
-        click.echo(f"and {_count(findings[_SHOWN:])} more")
 
 
 def _count(findings: Sequence[Finding]) -> int:

@@ -430,10 +430,19 @@ def test_every_difference_counts_also_those_that_are_not_shown(told, run, execut
     )
     code, out, _ = run("audit", "views")
     assert code == 1
-    assert out.splitlines()[-2:] == [
-        "and 30 more",
-        "50 differences between the views and the events",
+    folded = [f"balances, partition 0: x{n} EUR: events nothing" for n in range(1, 26)]
+    anew = [f"balances, partition 0: balances player_id 'x{n}'" for n in range(1, 26)]
+    lines = out.splitlines()
+    assert sum(any(map(line.startswith, folded)) for line in lines) == 20
+    assert sum(any(map(line.startswith, anew)) for line in lines) == 20
+    assert [line for line in lines if "more" in line] == [
+        "balances, partition 0: 5 more",
+        "balances, partition 0: 5 more rows of balances",
     ]
+    assert lines[-1] == "50 differences between the views and the events"
+    execute("UPDATE ledger_p00.totals SET win_count = win_count + 1")
+    views = {line.partition(",")[0] for line in run("audit")[1].splitlines()[:-1]}
+    assert views == {"balances", "totals"}, "one view's hide those of another"
 
 
 def test_a_rebuild_that_cannot_take_an_event_leaves_the_view_and_is_code_two(told, run, execute):
