@@ -104,6 +104,9 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 def _threshold(text: str, unit: Currency) -> int:
     try:
-        return min(max(parse_decimal(text, unit), 1), UNITS_MAX)
+        units = parse_decimal(text, unit)
     except MalformedAmount as error:
         raise BadRequest(f"threshold: {error}") from None
+    if units == 0:
+        raise BadRequest("threshold: expected more than 0")
+    return min(units, UNITS_MAX)

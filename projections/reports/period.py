@@ -88,7 +88,7 @@ def day_starts(begins: datetime, ends: datetime, zone_name: str) -> list[datetim
     """
     zone = time_zone(zone_name)
     starts = [begins]
-    day = begins.astimezone(zone).date()
+    day = day_of(begins, zone_name)
     while True:
         day += timedelta(days=1)
         start = _midnight(day, zone)
@@ -100,9 +100,15 @@ def day_starts(begins: datetime, ends: datetime, zone_name: str) -> list[datetim
             raise BadRequest(f"from, to: more than {DAYS_MAX} days")
 
 
-def day_of(start: datetime, zone_name: str) -> date:
-    """The date of a day that begins then."""
-    return start.astimezone(time_zone(zone_name)).date()
+def day_of(moment: datetime, zone_name: str) -> date:
+    """The date of the day that a moment falls into.
+
+    Where clocks are set back over midnight, the hour before it that comes again is the new day's.
+    """
+    zone = time_zone(zone_name)
+    day = moment.astimezone(zone).date()
+    following = day + timedelta(days=1)
+    return following if _midnight(following, zone) <= moment else day
 
 
 def place(starts: list[datetime], moment: datetime) -> int:

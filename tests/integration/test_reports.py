@@ -432,6 +432,7 @@ def _stamp(moment: datetime) -> bytes:
         ("large-wins", {"threshold": ""}, "threshold: amount is not a decimal number"),
         ("large-wins", {"threshold": " "}, "threshold: amount is not a decimal number"),
         ("large-wins", {"threshold": "much"}, "threshold: amount is not a decimal number"),
+        ("large-wins", {"threshold": "0.00"}, "threshold: expected more than 0"),
         ("large-wins", {"threshold": "-5"}, "threshold: amount is not a decimal number"),
         ("large-wins", {"threshold": "0.000001"}, "threshold: amount is finer than 5 decimals"),
     ],

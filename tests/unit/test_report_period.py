@@ -118,6 +118,17 @@ def test_a_day_that_a_country_skipped_is_not_there():
     assert days == ["2011-12-29", "2011-12-31", "2012-01-01"]
 
 
+def test_an_hour_that_comes_again_over_midnight_is_the_new_days():
+    """Newfoundland set its clocks back at 00:01: that day had begun, and goes on."""
+    zone = "America/St_Johns"
+    first = day_starts(utc("2010-11-06T02:30"), utc("2010-11-08T03:30"), zone)
+    assert first == [utc("2010-11-06T02:30"), utc("2010-11-07T02:30")]
+    for begins in ("2010-11-07T02:30", "2010-11-07T02:45", "2010-11-07T03:30", "2010-11-07T15:00"):
+        assert day_starts(utc(begins), utc("2010-11-07T20:00"), zone) == [utc(begins)]
+        assert str(day_of(utc(begins), zone)) == "2010-11-07"
+    assert str(day_of(utc("2010-11-07T02:29"), zone)) == "2010-11-06"
+
+
 def test_a_period_may_begin_within_a_day():
     """The first day then is a part of one."""
     starts = day_starts(utc("2024-01-30T15:00"), utc("2024-01-31T15:00"), "UTC")
