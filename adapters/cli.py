@@ -67,7 +67,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         usage.show()
         return WRONG
     except click.ClickException as error:
-        complain(error.format_message())
+        complain(" ".join(error.format_message().split()))
         return WRONG
     except CommandError as error:
         complain(str(error))

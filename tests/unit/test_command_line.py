@@ -25,7 +25,7 @@ def test_every_command_has_help(name, capsys):
     assert capsys.readouterr().out.startswith(f"Usage: wallet-ledger {name}")
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"]])
+@pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["report"]])
 def test_wrong_usage_is_one_line_and_code_two(arguments, capsys):
     """Code 1 means a difference was found: a typo must never look like one."""
     assert cli.run(arguments) == 2
