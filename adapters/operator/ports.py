@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ledger.commands import Command, SetGame
 from ledger.events import Event
@@ -15,6 +15,8 @@ from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.rounds import RoundFilters, RoundKey, RoundRow
 from projections.reports.wallets import WalletsThen
+
+Result = TypeVar("Result")
 
 
 class Ledger(Protocol):
@@ -74,8 +76,10 @@ class Views(Protocol):
     They raise `projections.reports.errors.ReportError` and `psycopg.Error`.
     """
 
-    async def report(self, name: str, period: Period, filters: Filters) -> Report:
-        """The report of that name."""
+    async def report(
+        self, name: str, period: Period, filters: Filters, finish: Callable[[Report], Result]
+    ) -> Result:
+        """What a function of a module makes of the report of that name, beside the service."""
         ...
 
     async def rounds(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Any
 
 import msgspec
 import structlog
@@ -13,11 +13,11 @@ from adapters.operator.bodies import Body, CurrencyCode, Identifier
 from adapters.operator.problems import ProblemFound, malformed
 from adapters.operator.rounds import Hours
 from adapters.operator.route import Api, ApiCall, Reply, Route
-from adapters.operator.views import REPORT_TIMEOUT_S
+from adapters.reporting import REPORT_TIMEOUT_S
 from ledger.money import Currency
 from projections.reports.asked import Filters
 from projections.reports.errors import BadRequest, UnknownPlayer, UnsoundEvents
-from projections.reports.formats import MEDIA_TYPES, render
+from projections.reports.formats import MEDIA_TYPES, Format, render
 from projections.reports.period import read_period
 from projections.reports.registry import REPORTS
 from projections.reports.report import Report, ReportView, file_name
@@ -53,7 +53,7 @@ class ReportQuery(Body, frozen=True, kw_only=True):
             examples=["UTC"],
         ),
     ] = None
-    format: Literal["json", "csv", "parquet"] = "json"
+    format: Format = "json"
     integration: Annotated[Identifier | None, _filter("integration", "One with movements.")] = None
     game: Annotated[str | None, _filter("game", "One with movements.")] = None
     currency: Annotated[CurrencyCode | None, _filter("currency", "One.")] = None
@@ -73,10 +73,10 @@ async def get_report(api: Api, call: ApiCall, given: ReportQuery) -> Reply:
     try:
         zone = api.settings.reports.time_zone if given.tz is None else given.tz
         period = read_period(given.begin, given.end, zone)
-        report = await api.views.report(name, period, filters_of(given))
-        content = await asyncio.to_thread(
-            render, report, given.format, finest(api.settings.currencies.values())
+        finish = partial(
+            as_file, wanted=given.format, scale=finest(api.settings.currencies.values())
         )
+        content, file = await api.views.report(name, period, filters_of(given), finish)
     except UnknownPlayer as error:
         raise ProblemFound("unknown_player", str(error)) from error
     except BadRequest as error:
@@ -84,7 +84,15 @@ async def get_report(api: Api, call: ApiCall, given: ReportQuery) -> Reply:
     except UnsoundEvents as error:
         _log.error("events_unsound", report=name, error=str(error))
         raise ProblemFound("internal", str(error)) from error
-    return Reply(200, content, _headers(report, given.format))
+    headers = {"Content-Type": MEDIA_TYPES[given.format]}
+    if given.format != "json":
+        headers["Content-Disposition"] = f'attachment; filename="{file}"'
+    return Reply(200, content, headers)
+
+
+def as_file(report: Report, wanted: Format, scale: int) -> tuple[bytes, str]:
+    """The report's bytes in that format, and a name for them. Raises as `render`."""
+    return render(report, wanted, scale), file_name(report, wanted)
 
 
 def filters_of(given: ReportQuery) -> Filters:
@@ -96,13 +104,6 @@ def finest(units: Any) -> int:
     """Decimals of the finest of these currencies."""
     scales: list[int] = [unit.scale for unit in units if isinstance(unit, Currency)]
     return max(scales)
-
-
-def _headers(report: Report, wanted: Literal["json", "csv", "parquet"]) -> dict[str, str]:
-    headers = {"Content-Type": MEDIA_TYPES[wanted]}
-    if wanted != "json":
-        headers["Content-Disposition"] = f'attachment; filename="{file_name(report, wanted)}"'
-    return headers
 
 
 ROUTES: tuple[Route[Any], ...] = (

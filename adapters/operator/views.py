@@ -1,16 +1,12 @@
-"""The views as the operator API reads them: reports and rounds of the service's database.
-
-A report is made in a thread with an event loop of its own, so that no provider waits for its rows.
-"""
+"""What the operator API reads beside the ledger: reports, rounds and wallets of the past."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
+from adapters.reporting import Reporting
 from adapters.settings import Settings
 from projections.reports.asked import Filters
 from projections.reports.period import Period
@@ -22,10 +18,7 @@ from projections.reports.wallets import WalletsThen, wallets_at
 ROWS_MAX: Final = 50_000
 """Rows of one report at most; the command line has no such limit."""
 
-REPORT_TIMEOUT_S: Final = 60.0
-"""How long the making of a report may take."""
-
-_AT_ONCE: Final = 2
+Result = TypeVar("Result")
 
 
 class DatabaseViews:
@@ -36,8 +29,7 @@ class DatabaseViews:
         self._partitions = partitions = settings.database.partitions
         integrations = tuple(settings.integrations)
         self._rounds = Rounds(url, partitions, integrations)
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="reports")
-        self._reports = Reports(
+        reports = Reports(
             url,
             partitions,
             settings.currencies,
@@ -46,16 +38,13 @@ class DatabaseViews:
             rows_max=ROWS_MAX,
             integrations=integrations,
         )
+        self._reporting = Reporting(reports)
 
-    async def report(self, name: str, period: Period, filters: Filters) -> Report:
-        """The report of that name; see `Reports.make`. Raises TimeoutError."""
-
-        async def make() -> Report:
-            async with asyncio.timeout(REPORT_TIMEOUT_S):
-                return await self._reports.make(name, period, filters)
-
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: asyncio.run(make()))
+    async def report(
+        self, name: str, period: Period, filters: Filters, finish: Callable[[Report], Result]
+    ) -> Result:
+        """What becomes of the report of that name; see `Reporting.make`."""
+        return await self._reporting.make(name, period, filters, finish)
 
     async def rounds(
         self, filters: RoundFilters, after: RoundKey, limit: int

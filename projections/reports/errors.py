@@ -3,15 +3,18 @@
 ReportError
 +-- BadRequest          what was asked for makes no sense
 |   +-- UnknownPlayer   there is no such player
-+-- ViewsBehind         a view that the report rests on has not seen the whole log
-|   +-- ViewsStopped    and never will as it is: an event that it cannot take, or another log
-+-- AppendUnderWay      what was booked in the period may not be visible yet
++-- NotNow              it cannot be made at present
+|   +-- ViewsBehind     a view that the report rests on has not seen the whole log
+|   |   +-- ViewsStopped    and never will as it is: an event that it cannot take, or another log
+|   +-- AppendUnderWay  what was booked in the period may not be visible yet
+|   +-- MakerLost       the process that was to make it has ended
 +-- UnsoundEvents       events were altered: what they say does not fit together
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class ReportError(Exception):
@@ -26,7 +29,11 @@ class UnknownPlayer(BadRequest):
     """There is no such player."""
 
 
-class ViewsBehind(ReportError):
+class NotNow(ReportError):
+    """It cannot be made at present: ask again."""
+
+
+class ViewsBehind(NotNow):
     """A view has stopped or is behind the log: the report would be incomplete, so there is none."""
 
 
@@ -40,9 +47,14 @@ class ViewsStopped(ViewsBehind):
         self.reasons = reasons
         view, reason = next(iter(reasons.items()))
         super().__init__(f"the view {view} of partition {partition} has stopped: {reason}")
+        self._partition = partition
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors pass between processes."""
+        return ViewsStopped, (self._partition, self.reasons)
 
 
-class AppendUnderWay(ReportError):
+class AppendUnderWay(NotNow):
     """An append that began before the report could know all of its period does not end."""
 
     def __init__(self, partition: int) -> None:
@@ -50,6 +62,22 @@ class AppendUnderWay(ReportError):
             f"an append to partition {partition} from before the period's end is not committed yet;"
             " is a synchronous standby missing?"
         )
+        self._partition = partition
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors pass between processes."""
+        return AppendUnderWay, (self._partition,)
+
+
+class MakerLost(NotNow):
+    """The process that was to make the report has ended: killed, or nothing was left for it."""
+
+    def __init__(self) -> None:
+        super().__init__("the process that was to make the report has ended")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors pass between processes."""
+        return MakerLost, ()
 
 
 class UnsoundEvents(ReportError):

@@ -149,7 +149,7 @@ async def test_a_report_over_altered_events_is_a_problem_that_says_where():
     """A second try helps nobody; the player and the version do."""
 
     class Altered(MemoryViews):
-        async def report(self, name, period, filters):
+        async def report(self, name, period, filters, finish):
             raise UnsoundEvents("the statement of player ann does not add up at version 4")
 
     async with running(views=Altered()) as desk:

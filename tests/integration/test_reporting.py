@@ -1,0 +1,138 @@
+"""Reports in processes of their own: what becomes of them, and of what goes wrong there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from adapters.reporting import Reporting
+from ledger.currencies import Currencies
+from projections.reports.asked import Filters
+from projections.reports.errors import (
+    AppendUnderWay,
+    BadRequest,
+    MakerLost,
+    UnknownPlayer,
+    UnsoundEvents,
+    ViewsBehind,
+    ViewsStopped,
+)
+from projections.reports.period import read_period
+from projections.reports.report import Report
+from projections.reports.service import Reports
+
+EVER = read_period(None, None, "UTC")
+ANYBODY = Filters(player_id="ann")
+
+
+@pytest.fixture
+def reporting(database_url: str) -> Reporting:
+    """Reports of an empty ledger."""
+    return Reporting(Reports(database_url, 1, Currencies(), answer_s=0.5))
+
+
+def whose(report: Report) -> tuple[str, int, int]:
+    """Of which report, made by which process, and how far that steps back for others."""
+    return report.name, os.getpid(), os.nice(0)
+
+
+def die(_: Report) -> None:
+    """What the system does where memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail(_: Report) -> None:
+    """A bug."""
+    raise RuntimeError("a bug")
+
+
+def linger(note: Path, _: Report) -> None:
+    """Says which process it is, and takes its time."""
+    note.with_suffix(".new").write_text(str(os.getpid()))
+    note.with_suffix(".new").rename(note)
+    time.sleep(60)
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    """Until it is so; gives up after 20 s."""
+    until = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+async def test_a_report_is_made_by_another_process_that_steps_back(reporting: Reporting) -> None:
+    """In a thread of the service it would take turns with the providers' calls."""
+    first = await reporting.make("open-rounds", EVER, Filters(), whose)
+    second = await reporting.make("large-wins", EVER, Filters(), whose)
+    assert [first[0], second[0]] == ["open-rounds", "large-wins"]
+    assert len({os.getpid(), first[1], second[1]}) == 3
+    assert min(first[2], second[2]) >= os.nice(0) + 10
+
+
+async def test_what_keeps_a_report_from_being_made_is_said_as_ever(reporting: Reporting) -> None:
+    """A provider's engineer, a support agent and a script rely on the problem's code."""
+    with pytest.raises(BadRequest, match="currency: XXX is not known"):
+        await reporting.make("totals", EVER, Filters(currency="XXX"), whose)
+    with pytest.raises(UnknownPlayer, match="there is no player ann"):
+        await reporting.make("player-statement", EVER, ANYBODY, whose)
+    away = Reporting(Reports("postgresql://127.0.0.1:1/x", 1, Currencies(), answer_s=0.5))
+    with pytest.raises(psycopg.OperationalError):
+        await away.make("totals", EVER, Filters(), whose)
+
+
+async def test_a_bug_says_where_it_is(reporting: Reporting) -> None:
+    """The process is gone by then, and its stack with it."""
+    with pytest.raises(RuntimeError, match="a bug") as found:
+        await reporting.make("open-rounds", EVER, Filters(), fail)
+    assert ", in fail" in found.value.__notes__[0]
+
+
+async def test_a_process_that_is_killed_costs_its_own_report_only(reporting: Reporting) -> None:
+    """Nobody waits for it, and the next one is made."""
+    with pytest.raises(MakerLost, match="has ended"):
+        await reporting.make("open-rounds", EVER, Filters(), die)
+    assert (await reporting.make("open-rounds", EVER, Filters(), whose))[0] == "open-rounds"
+
+
+async def test_a_report_that_nobody_waits_for_is_not_made_any_further(
+    reporting: Reporting, tmp_path: Path
+) -> None:
+    """A stop, or its time is up."""
+    note = tmp_path / "process"
+    asked = asyncio.ensure_future(
+        reporting.make("open-rounds", EVER, Filters(), partial(linger, note))
+    )
+    await asyncio.to_thread(wait_until, note.exists)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await asyncio.to_thread(wait_until, lambda: not Path("/proc", note.read_text()).exists())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BadRequest("from: x"),
+        UnknownPlayer("player_id: x"),
+        ViewsBehind("x is behind"),
+        ViewsStopped(3, {"totals": "event 7"}),
+        AppendUnderWay(3),
+        MakerLost(),
+        UnsoundEvents("x"),
+    ],
+)
+def test_every_error_of_a_report_passes_between_processes(error: Exception) -> None:
+    """One that does not arrive would be a report that has ended without a word."""
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+    assert vars(again) == vars(error)
