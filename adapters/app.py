@@ -48,7 +48,7 @@ def create_app(
     """
     journal = Journal(url, metrics)
     observer = LedgerMetrics(metrics)
-    ledger = Ledger(url, settings.database.partitions, observer, _limits(settings), place)
+    ledger = Ledger(url, settings.database.partitions, observer, committer_limits(settings), place)
     speaking = {provider.SETTINGS: provider for provider in PROVIDERS.values()}
     providers = {
         name: speaking[type(integration)](name, integration, ledger, settings.currencies)
@@ -131,7 +131,8 @@ class LedgerMetrics:
         self._metrics.store_reconnects.inc()
 
 
-def _limits(settings: Settings) -> CommitterLimits:
+def committer_limits(settings: Settings) -> CommitterLimits:
+    """What the committers of every process take on; reports rely on ``answer_s``."""
     limits = settings.limits
     return CommitterLimits(
         queue_max=limits.queue_commands_max,

@@ -41,7 +41,10 @@ class Audits(click.Group):
 
 @click.group("audit", cls=Audits)
 def command() -> None:
-    """Compare what is kept with what the events say; all of it where nothing is named."""
+    """Compare what is kept with what the events say; all of it where nothing is named.
+
+    Options without a name before them are those of `views`.
+    """
 
 
 @command.command("views")
@@ -94,8 +97,9 @@ async def _fold(url: str, partition: int, currencies: Currencies, bars: Progress
 
 def _shown(view: str, partition: int, found: Sequence[Finding]) -> list[Finding]:
     """The first of a view's findings, and how many more there are: none hides another view's."""
-    shown, rest = [*found[:_SHOWN]], _count(found[_SHOWN:])
-    return [*shown, Finding(view, partition, f"{rest} more", rest)] if rest else shown
+    rest = _count(found[_SHOWN:])
+    more = [Finding(view, partition, f"{rest} more", rest)] if rest else []
+    return [*found[:_SHOWN], *more]
 
 
 async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[Finding]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from adapters.app import LedgerMetrics
+from adapters.app import LedgerMetrics, committer_limits
 from adapters.command_line import DIFFERENCE, DONE, config_option, progress_bars
 from adapters.database import database_in_use, one_line_errors
 from adapters.metrics import Metrics
@@ -50,7 +50,8 @@ async def _expire(settings: Settings, url: str, idle_since: datetime, *, dry_run
             click.echo(f"{integration} {round_id} of player {player_id}")
         click.echo(f"{len(found)} rounds would be closed")
         return DONE
-    async with Ledger(url, partitions, LedgerMetrics(Metrics())) as ledger:
+    limits = committer_limits(settings)
+    async with Ledger(url, partitions, LedgerMetrics(Metrics()), limits) as ledger:
         with progress_bars() as progress:
             task = progress.add_task("closing rounds", total=len(found))
             expiry = await expire_rounds(ledger, found, idle_since, lambda: progress.advance(task))

@@ -51,6 +51,7 @@ class Reporting:
 
         Raises as `Reports.make`; `MakerLost`, TimeoutError.
         """
+        await self._reports.settle(period)  # without a turn: others need not wait with it
         async with self._turns:
             receiver, sender = _CONTEXT.Pipe(duplex=False)
             work = partial(_make, self._reports, name, period, filters, finish)

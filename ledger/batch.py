@@ -79,10 +79,11 @@ Outcome: TypeAlias = Accepted | Refused
 class Pending:
     """A command on its way, and the future that waits for its outcome.
 
-    ``taken_at``: monotonic seconds.
+    ``taken_at``: monotonic seconds. ``overtaken``: how often others had written when it was tried
+    alone.
     """
 
-    __slots__ = ("_stamp", "answer", "command", "movement_id", "stream", "taken_at")
+    __slots__ = ("_stamp", "answer", "command", "movement_id", "overtaken", "stream", "taken_at")
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class Pending:
         self.movement_id = movement_id
         self.taken_at = taken_at
         self.answer = answer
+        self.overtaken = 0
         self._stamp: Stamp | None = None
         self.stream = (
             game_stream(command.integration, command.game)
@@ -189,9 +191,8 @@ class Attempt:
         if stream not in self.heads:
             self.heads[stream] = Head(head.state, head.hash, head.snapshot_version)
             self._read[stream] = head.state.version
-            if isinstance(head.state, Game) and not head.state.enabled:
-                integration, _, game = stream.removeprefix(GAME_STREAM).partition(":")
-                self.known.disabled_games.add((integration, game))
+            if isinstance(head.state, Game):
+                self._note_game(stream, head.state)
 
     def decide(self, pending: Pending, stamp: Stamp) -> None:
         """Decide one command whose streams were admitted.
@@ -318,12 +319,21 @@ class Attempt:
         self._booked.append((stream, head, version, event))
         if isinstance(head.state, Game):
             head.state = evolve_game(head.state, cast("GameEvent", event))
+            self._note_game(stream, head.state)
             return
         head.state = evolve(head.state, cast("PlayerEvent", event))
         if isinstance(event, Movement):
             self._enter(head.state.player_id, version, event)
         elif isinstance(event, SessionOpened):
             self._sessions.append(_session_row(head.state.player_id, event))
+
+    def _note_game(self, stream: str, game: Game) -> None:
+        """Bets that are decided from now on find the game so."""
+        integration, _, name = stream.removeprefix(GAME_STREAM).partition(":")
+        if game.enabled:
+            self.known.disabled_games.discard((integration, name))
+        else:
+            self.known.disabled_games.add((integration, name))
 
     def _enter(self, player_id: str, version: int, event: Movement) -> None:
         """Enter the movement's key, and that of the bet which a tombstone keeps out (rule 8).

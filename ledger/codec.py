@@ -7,6 +7,7 @@ event's versioned name. A snapshot is the chain hash at its version followed by 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
+from zlib import crc32
 
 import msgspec
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
@@ -35,7 +36,7 @@ class UnreadableEvent(ValueError):
 
 
 class UnreadableSnapshot(ValueError):
-    """A snapshot's state is not what this release keeps: another release's, or damaged."""
+    """A snapshot's state is not what this release keeps: damaged, or marked by another release."""
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -53,6 +54,11 @@ class Recorded(msgspec.Struct, frozen=True):
 def player_stream(player_id: str) -> str:
     """The stream of a player."""
     return PLAYER_STREAM + player_id
+
+
+def partition_of(player_id: str, partitions: int) -> int:
+    """A player's partition: a hash that stays the same for ever."""
+    return crc32(player_id.encode("utf-8", "surrogatepass")) % partitions
 
 
 def game_stream(integration: str, game: str) -> str:
@@ -91,7 +97,11 @@ def open_state(name: str, state: bytes) -> tuple[bytes, Event]:
 
 
 def encode_snapshot(digest: bytes, state: State) -> bytes:
-    """A snapshot's bytes: the chain hash at its version, and the state."""
+    """A snapshot's bytes: the chain hash at its version, and the state.
+
+    A release whose state has other fields puts a mark of its own between the two, and reads no
+    other: releases before it then pass its snapshots over, and it theirs.
+    """
     return digest + _encoder.encode(state)
 
 

@@ -75,20 +75,18 @@ class Observer(Protocol):
 
 
 _TRIES_TOGETHER = 3
-_CONFLICTS_ALONE_MAX = 20  # of one command: others may overtake it, but not every time
+_TRIES_ALONE = 3  # in a row; then the command goes behind the others
 _QUESTION_ROUNDS_MAX = 8
 _DEADLINE_TICK_S = 0.05
 _LATE = "no answer from the database in time"
 
 
 class Tried(Enum):
-    """How a try at a batch ended."""
+    """How a try at a batch ended; but for the first it is decided again."""
 
     DONE = "done"
-    CONFLICT = "conflict"
-    """Others had written: decide again on what they left."""
-    LOST = "lost"
-    """The database failed, perhaps after the commit, or it got too late for some: decide again."""
+    CONFLICT = "conflict"  # others had written
+    LOST = "lost"  # the database failed, perhaps after the commit, or it got too late for some
 
 
 class Committer:
@@ -196,6 +194,11 @@ class Committer:
             pending = self._queue.popleft()
             if pending.answer.done():
                 continue
+            if pending.overtaken:  # alone, so that the others are not overtaken with it
+                if not batch:
+                    return [pending]
+                self._queue.appendleft(pending)
+                break
             if pending.taken_at < oldest:
                 pending.resolve(Refused(Refusal.UNAVAILABLE, "waited too long"))
             else:
@@ -207,8 +210,7 @@ class Committer:
         try:
             conflicts = 0
             while conflicts < _TRIES_TOGETHER:
-                batch = self._waiting(batch)
-                if not batch:
+                if not (batch := self._waiting(batch)):
                     return
                 tried = await self._try(batch)
                 if tried is Tried.DONE:
@@ -222,13 +224,13 @@ class Committer:
             await self._commit_alone(pending)
 
     async def _commit_alone(self, pending: Pending) -> None:
-        conflicts = 0
         try:
             while self._waiting([pending]):
-                conflicts += await self._try([pending]) is Tried.CONFLICT
-                if conflicts == _CONFLICTS_ALONE_MAX:
-                    await self._lost(StoreUnavailable("appends contradict what is read"))
-                    self._queue.append(pending)  # behind the others, with an empty memory
+                if await self._try([pending]) is not Tried.CONFLICT:
+                    continue
+                pending.overtaken += 1
+                if pending.overtaken % _TRIES_ALONE == 0:
+                    self._queue.append(pending)
                     return
         except Exception:
             # The outermost edge of one command: logged, answered, and nothing in memory trusted.

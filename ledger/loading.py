@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 import structlog
@@ -43,16 +43,16 @@ class Loader:
     async def _fold(self, stream: str, loaded: LoadedStream | None) -> Head:
         """The head of a stream, from all of its events where its snapshot cannot be read.
 
-        Raises `UnreadableEvent`.
+        Then its partition waits meanwhile. Raises `UnreadableEvent`.
         """
         try:
             return fold(stream, loaded)
         except UnreadableSnapshot as error:
             log.warning("snapshot_unreadable", stream=stream, error=str(error))
-        events: list[EventRow] = []
-        while page := await self._store.events(stream, len(events), _PAGE):
-            events += page
-        return fold(stream, LoadedStream(None, events))
+        head = empty_head(stream)
+        while page := await self._store.events(stream, head.state.version, _PAGE):
+            _fold_onto(head, stream, page)
+        return head
 
     async def transactions(self, keys: Iterable[Key]) -> dict[Key, Transaction | None]:
         """What became of keys; None for one that was never used."""
@@ -98,6 +98,11 @@ def fold(stream: str, loaded: LoadedStream | None) -> Head:
             raise UnreadableSnapshot(f"snapshot of {stream}: it is at version {state.version}")
         head = Head(state, digest, version)
         events = events[1:]
+    _fold_onto(head, stream, events)
+    return head
+
+
+def _fold_onto(head: Head, stream: str, events: Sequence[EventRow]) -> None:
     for row in events:
         head.hash, event = open_state(row.topic, row.state)
         if isinstance(head.state, Game):
@@ -106,7 +111,6 @@ def fold(stream: str, loaded: LoadedStream | None) -> Head:
             head.state = evolve(head.state, cast("PlayerEvent", event))
         if head.state.version != row.version:
             raise UnreadableEvent(f"{stream} has a gap before version {row.version}")
-    return head
 
 
 def _transaction(row: TransactionRow, event: EventRow) -> Transaction:

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from types import TracebackType
 from typing import Final, Self
-from zlib import crc32
 
 from ledger.batch import Accepted, Outcome
-from ledger.codec import game_stream, open_state, player_stream
+from ledger.codec import game_stream, open_state, partition_of, player_stream
 from ledger.commands import Command, SetGame
 from ledger.committer import Committer, CommitterLimits, Observer
 from ledger.events import Event
@@ -232,8 +231,3 @@ async def _events(
     rows = await store.events(stream, after, limit)
     opened = [(row.version, *open_state(row.topic, row.state)) for row in rows]
     return [(version, event, digest.hex()) for version, digest, event in opened]
-
-
-def partition_of(player_id: str, partitions: int) -> int:
-    """A player's partition: a hash that stays the same for ever."""
-    return crc32(player_id.encode("utf-8", "surrogatepass")) % partitions

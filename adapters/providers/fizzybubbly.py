@@ -117,7 +117,7 @@ class FizzyBubblyProvider(Adapter[FizzyBubbly]):
                 **common | self._amount(body),
                 session=token_hash(body.identifier("sessionId")),
                 closes_round=body.flag("isGameRoundFinished"),
-                tags=_tags(body) | _jackpot(body),
+                tags=_campaign(body) | _jackpot(body),
             ),
         )
 
@@ -133,7 +133,7 @@ class FizzyBubblyProvider(Adapter[FizzyBubbly]):
                 session=session,
                 bet_key=body.identifier("withdrawTransactionId"),
                 closes_round=body.flag("isGameRoundFinished"),
-                tags=_tags(body) | _jackpot(body),
+                tags=_campaign(body) | _paid_for(body) | _jackpot(body),
             ),
         )
 
@@ -145,7 +145,7 @@ class FizzyBubblyProvider(Adapter[FizzyBubbly]):
                 **self._common(call, body),
                 session=token_hash(body.identifier("sessionId")),
                 original_key=body.identifier("withdrawTransactionId"),
-                tags=_tags(body),
+                tags=_campaign(body),
             ),
         )
 
@@ -226,20 +226,18 @@ def _read(call: Call) -> Fields:
     return body
 
 
-def _tags(body: Fields) -> dict[str, Any]:
-    """The vendor's marks. Only isFreeSpinsConsumed says that free spins are paid (rule 5)."""
-    tags: dict[str, Any] = {}
+def _campaign(body: Fields) -> dict[str, Any]:
     campaign = body.mark("freeSpinsCampaignId")
-    if campaign is not None:
-        tags["campaign"] = campaign
-    if body.optional_flag("isFreeSpinsConsumed"):
-        tags["free_spin"] = True
-    if body.optional_flag("isFeatureBuy"):
-        tags["isFeatureBuy"] = True
-    return tags
+    return {} if campaign is None else {"campaign": campaign}
+
+
+def _paid_for(body: Fields) -> dict[str, Any]:
+    """A deposit's marks. Only isFreeSpinsConsumed says that free spins are paid (rule 5)."""
+    names = {"isFreeSpinsConsumed": "free_spin", "isFeatureBuy": "isFeatureBuy"}
+    return {tag: True for name, tag in names.items() if body.optional_flag(name)}
 
 
 def _jackpot(body: Fields) -> dict[str, Any]:
     """The jackpot's part of an amount, "mainly for analytics" (S): it frees no win from its bet."""
     part = body.optional_number("jackpotAmount")
-    return {"jackpot_amount": str(part)} if part else {}
+    return {"jackpot_amount": format(part, "f")} if part else {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
@@ -121,8 +122,9 @@ class GpasProvider(Adapter[Gpas]):
         call.player_id = wallet_id = _query(call).identifier("walletId")
         try:
             launch = await self.session(_bearer(call))
-        except RefusedCall:
-            await self.execute(ReadPlayer(player_id=wallet_id))  # an unknown player comes first
+        except RefusedCall as error:
+            if error.refused.refusal is Refusal.UNKNOWN_SESSION:  # an unknown player comes first
+                await self.execute(ReadPlayer(player_id=wallet_id))
             raise
         if launch.player_id != wallet_id:
             raise RefusedCall(Refusal.UNKNOWN_PLAYER, "the launch token is another wallet's")
@@ -239,6 +241,7 @@ class GpasProvider(Adapter[Gpas]):
         close = tags.value("closeRound")
         if type(close) is not bool:
             close = tags.mark("closeRound")
+        marks = tags.marks("gpasSessionId")
         try:
             session = await self._wallet_session(call, "walletSessionId")
         except RefusedCall:
@@ -256,20 +259,17 @@ class GpasProvider(Adapter[Gpas]):
             "currency": session.currency,
             "game": game,
             "closes_round": close is True or close == "true",
-            "tags": tags.marks("gpasSessionId"),
+            "tags": marks,
         }
 
     def _check_without_session(self, value: Decimal) -> None:
         """Raises `RefusedCall` (malformed_request) where no currency can hold the value."""
-        problem = "no currency is known"
-        for unit in self.currencies.values():
-            try:
-                from_decimal(value, unit)
-            except MalformedAmount as error:
-                problem = str(error)
-            else:
+        *others, last = self.currencies
+        for code in others:
+            with suppress(RefusedCall):
+                self._units(value, code)
                 return
-        malformed(f"value: {problem}")
+        self._units(value, last)
 
     def _units(self, value: Decimal, currency: str) -> int:
         """The value in ledger units."""
@@ -283,7 +283,7 @@ def _read(call: Call) -> tuple[Fields, Fields]:
     """The body and its tags; ids are noted on the call before anything is judged."""
     body = Fields(parse_object(call.body))
     call.transaction_id = body.peek("externalReference")
-    body.mark("description")  # of no use here
+    body.mark("description")  # checked only
     return body, body.optional_section("tags") or Fields({})
 
 

@@ -172,7 +172,7 @@ class Fields:
         return None if self._values.get(name) is None else self.section(name)
 
     def mark(self, name: str) -> str | None:
-        """An optional text on which no money hangs; a number becomes text.
+        """An optional text; a number becomes text.
 
         None also for one that is empty or cannot be stored: a win is not to be lost for it.
         """

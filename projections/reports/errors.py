@@ -59,8 +59,8 @@ class AppendUnderWay(NotNow):
 
     def __init__(self, partition: int) -> None:
         super().__init__(
-            f"an append to partition {partition} from before the period's end is not committed yet;"
-            " is a synchronous standby missing?"
+            f"an append to partition {partition} that may belong to the period is not committed"
+            " yet; is a synchronous standby missing?"
         )
         self._partition = partition
 

@@ -4,16 +4,17 @@
 -- name: head
 SELECT coalesce(max(notification_id), 0) FROM {schema}.events
 
+-- name: append_turn
+SELECT '{schema}.append_turn'::regclass::oid
+
 -- name: appends_under_way
--- Some append that began by then holds the log's turn, or waits for it. It lets go when all can see
--- what it booked. Whose beginning we may not know began early enough.
-SELECT EXISTS (
-    SELECT FROM pg_catalog.pg_locks AS held LEFT JOIN pg_catalog.pg_stat_activity AS process USING (pid)
-    WHERE held.locktype = 'relation'
-        AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-        AND held.relation = '{schema}.append_turn'::regclass
-        AND coalesce(process.xact_start <= %s, true)
-)
+-- Who began by then and holds the appends' turn, or waits for it, by transaction. It is let go of
+-- when all can see what was booked. Whose beginning we may not know may have begun by then.
+SELECT held.virtualtransaction
+FROM pg_catalog.pg_locks AS held LEFT JOIN pg_catalog.pg_stat_activity AS process USING (pid)
+WHERE held.locktype = 'relation' AND held.mode = 'ExclusiveLock'
+    AND held.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    AND held.relation = %s AND coalesce(process.xact_start <= %s, true)
 
 -- name: states
 -- Of one instant: the log grows, and no view may stand behind its end.
@@ -153,10 +154,12 @@ SELECT topic, state FROM {schema}.events
 WHERE originator_id = %s AND originator_version < %s AND topic = ANY(%s::text[])
 ORDER BY originator_version
 
--- name: stream_backwards
-SELECT originator_version, topic, state FROM {schema}.events
+-- name: stream_last_with
+-- The last event of these kinds whose stored bytes hold those.
+SELECT topic, state FROM {schema}.events
 WHERE originator_id = %s AND originator_version < %s AND topic = ANY(%s::text[])
-ORDER BY originator_version DESC LIMIT 200
+    AND position(%s::bytea IN state) > 0
+ORDER BY originator_version DESC LIMIT 1
 
 -- name: stream_between
 SELECT originator_version, topic, state FROM {schema}.events

@@ -52,7 +52,7 @@ class Reports:
         self._url = url
         self._partitions = partitions
         self._currencies = currencies
-        self._unsettled = timedelta(seconds=answer_s + CLOCKS_S)
+        self._append_delay = timedelta(seconds=answer_s + CLOCKS_S)
         self._large_wins = default_large_wins(currencies) | dict(large_wins or {})
         self._rows_max = rows_max
         self._integrations = integrations
@@ -70,11 +70,9 @@ class Reports:
         kind = REPORTS[name]
         asked = self._asked(period, filters)
         _check(kind, asked)
-        edge = period.last_edge(asked.now)
-        settled = None if edge is None else edge + self._unsettled
-        if settled is not None:
-            await asyncio.sleep((settled - asked.now).total_seconds())
-        parts = [await self._read(kind, asked, place, settled) for place in range(self._partitions)]
+        begun_by = await self.settle(period)
+        places = range(self._partitions)
+        parts = [await self._read(kind, asked, place, begun_by) for place in places]
         table, totals = kind.build(asked, parts)
         if table.is_idle:
             await check_names(self._url, self._partitions, filters, self._integrations)
@@ -89,6 +87,19 @@ class Reports:
             totals=totals,
         )
 
+    async def settle(self, period: Period) -> datetime | None:
+        """Wait until all that was decided before the period's last edge is with the database.
+
+        Returns since when that is so; None where the period has no edge yet.
+        """
+        now = datetime.now(UTC)
+        edge = period.last_edge(now)
+        if edge is None:
+            return None
+        begun_by = edge + self._append_delay
+        await asyncio.sleep((begun_by - now).total_seconds())
+        return begun_by
+
     def _asked(self, period: Period, filters: Filters) -> Asked:
         return Asked(
             period=period,
@@ -100,9 +111,9 @@ class Reports:
         )
 
     async def _read(
-        self, kind: ReportKind, asked: Asked, partition: int, settled: datetime | None
+        self, kind: ReportKind, asked: Asked, partition: int, begun_by: datetime | None
     ) -> Any:
-        async with open_snapshot(self._url, partition, kind.views, settled) as snapshot:
+        async with open_snapshot(self._url, partition, kind.views, begun_by) as snapshot:
             return await kind.read(asked, snapshot)
 
 

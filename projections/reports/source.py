@@ -21,7 +21,7 @@ from projections.reports.errors import AppendUnderWay, ViewsBehind, ViewsStopped
 from projections.reports.queries import query
 
 CATCH_UP_S: Final = 5.0
-"""How long to wait for appends that are under way, and then for the views to have seen them."""
+"""How long to wait for appends that are under way, and then again for the views."""
 
 _POLL_S: Final = 0.02
 _TRIES: Final = 100
@@ -86,17 +86,17 @@ class Snapshot:
 
 @asynccontextmanager
 async def open_snapshot(
-    url: str, partition: int, views: Sequence[str], settled: datetime | None = None
+    url: str, partition: int, views: Sequence[str], begun_by: datetime | None = None
 ) -> AsyncIterator[Snapshot]:
     """A partition in which those views stand at one and the same position.
 
-    They have seen at least what the log held when this was called, and with ``settled`` all that
-    was given to the database by then. Raises `ViewsBehind`, `AppendUnderWay`, `psycopg.Error`.
+    They have seen at least what the log held when this was called, and all that is appended by who
+    had ``begun_by`` then. Raises `ViewsBehind`, `AppendUnderWay`, `psycopg.Error`.
     """
     schema = schema_name(partition)
     async with await connect(url, f"report {schema}", settings=_SETTINGS) as connection:
-        if settled is not None:
-            await _wait_for_appends(connection, partition, settled)
+        if begun_by is not None:
+            await _wait_for_appends(connection, partition, begun_by)
         await _wait(connection, partition, views)
         states: list[ViewState] = []
         for _ in range(_TRIES):
@@ -124,12 +124,20 @@ async def _begin(connection: Connection, schema: str, views: Sequence[str]) -> N
         await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
 
 
-async def _wait_for_appends(connection: Connection, partition: int, begun: datetime) -> None:
-    """Return when those that had ``begun`` have ended. Raises `AppendUnderWay`."""
+async def _wait_for_appends(connection: Connection, partition: int, begun_by: datetime) -> None:
+    """Return when those have ended that are under way now. Raises `AppendUnderWay`."""
+    schema = schema_name(partition)
     deadline = asyncio.get_running_loop().time() + CATCH_UP_S
-    statement = query("appends_under_way", schema_name(partition))
+    cursor = await connection.execute(query("append_turn", schema))
+    turn = (await cursor.fetchone() or (None,))[0]
     await connection.execute("SET ROLE NONE")  # only the login sees when its processes began
-    while (await (await connection.execute(statement, (begun,))).fetchone()) != (False,):
+    awaited: set[str] | None = None
+    while True:
+        cursor = await connection.execute(query("appends_under_way", schema), (turn, begun_by))
+        under_way = {row[0] for row in await cursor.fetchall()}
+        awaited = under_way if awaited is None else awaited & under_way
+        if not awaited:
+            break
         if asyncio.get_running_loop().time() > deadline:
             raise AppendUnderWay(partition)
         await asyncio.sleep(_POLL_S)

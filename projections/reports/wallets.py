@@ -8,7 +8,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias, cast
 
-from ledger.codec import open_state, player_stream
+from msgspec.structs import replace
+
+from ledger.codec import UnreadableEvent, open_state, partition_of, player_stream
 from ledger.events import (
     Movement,
     WalletOpened,
@@ -17,7 +19,6 @@ from ledger.events import (
     WithdrawalHeld,
 )
 from ledger.player import Wallet
-from ledger.service import partition_of
 from projections.balances import held_change
 from projections.entries import names_of
 from projections.reports.source import Snapshot, open_snapshot
@@ -54,8 +55,10 @@ async def first_since(snapshot: Snapshot, stream: str, moment: datetime, head: i
     low, high = 1, head + 1
     while low < high:
         middle = (low + high) // 2
-        ((name, state),) = await snapshot.rows("stream_event", (stream, middle))
-        if open_state(name, state)[1].recorded_at < moment:
+        rows = await snapshot.rows("stream_event", (stream, middle))
+        if not rows:
+            raise UnreadableEvent(f"{stream} has no version {middle}")
+        if open_state(*rows[0])[1].recorded_at < moment:
             low = middle + 1
         else:
             high = middle
@@ -70,15 +73,10 @@ async def wallets_before(snapshot: Snapshot, stream: str, before: int) -> dict[s
         change = held_change(event) if isinstance(event, Movement) else 0
         held[event.currency] = held.get(event.currency, 0) + change
     found: dict[str, Wallet] = {}
-    version = before
-    while len(found) < len(held):
-        page = await snapshot.rows("stream_backwards", (stream, version, MOVEMENTS))
-        for version, name, state in page:  # noqa: B007 - the last one is where the next page begins
-            moved = cast("Movement", open_state(name, state)[1])
-            if moved.currency not in found:
-                found[moved.currency] = Wallet(
-                    moved.balance_real, moved.balance_bonus, held[moved.currency]
-                )
-        if not page:
-            break
-    return {code: found.get(code, Wallet()) for code in held}
+    for code, units in held.items():
+        bears = f'"currency":"{code}"'.encode()
+        rows = await snapshot.rows("stream_last_with", (stream, before, MOVEMENTS, bears))
+        moved = cast("Movement", open_state(*rows[0])[1]) if rows else None
+        found[code] = Wallet() if moved is None else Wallet(moved.balance_real, moved.balance_bonus)
+        found[code] = replace(found[code], held=units)
+    return found

@@ -200,7 +200,7 @@ async def test_a_report_of_the_past_waits_for_what_no_standby_has_yet(
     require_missing_standby(own_server)
     assert await process.refused(bet(session, "b-1")) is Refusal.UNAVAILABLE
     after = datetime.now(UTC)
-    with pytest.raises(AppendUnderWay, match="partition 0 from before the period's end"):
+    with pytest.raises(AppendUnderWay, match="partition 0 that may belong to the period"):
         await statement(url, after)
     assert (await statement(url, before - timedelta(days=1))).table.is_idle
     require_standby(own_server, "")

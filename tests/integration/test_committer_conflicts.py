@@ -271,6 +271,27 @@ async def test_a_command_that_others_overtake_every_time_keeps_nobody_waiting(
         assert isinstance(await hopeless, Accepted)
 
 
+@pytest.mark.parametrize("enabled", [False, True])
+async def test_a_bet_behind_the_switch_of_its_game_finds_it_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, enabled: bool
+) -> None:
+    """In one batch as well: the log must not show a bet on a game that is off."""
+    async with opened(database_url) as one:
+        session = await one.player()
+        before, switch = (
+            SetGame(integration="test", game="roulette", enabled=each)
+            for each in (not enabled, enabled)
+        )
+        await one.ledger.set_game(before)
+        sizes = watch_appends(one, monkeypatch)
+        switched = asyncio.create_task(one.ledger.set_game(switch))
+        await asyncio.sleep(0)  # it is in the queue, and its batch not yet taken
+        outcome = await one.ledger.execute(bet(session, "b-1"))
+        await switched
+        assert isinstance(outcome, Accepted) is enabled
+        assert len(sizes) == 1
+
+
 async def test_a_win_finds_its_round_after_hundreds_of_others_pushed_it_out_of_memory(
     database_url: str,
 ) -> None:

@@ -566,11 +566,38 @@ async def test_a_report_waits_for_what_was_decided_before_its_periods_edge(
         bet = game(c.PlaceBet, "anna", "late", amount=7 * EUR, round_id="r7", session="another")
         await story.tell(before, bet)
         asked = {edge: over.isoformat(), "player_id": "anna"}
-        first = asyncio.create_task(make(url, "player-statement", **asked))
+        patient = Reports(url, 1, Currencies(), answer_s=3.0)
+        period = read_period(asked.get("begin"), asked.get("end"), "UTC")
+        first = asyncio.create_task(
+            patient.make("player-statement", period, Filters(player_id="anna"))
+        )
         await asyncio.sleep(ANSWER_S)
         await _append(url, story)
         again = await make(url, "player-statement", **asked)
         assert (await first).totals.rows == again.totals.rows
+
+
+async def test_a_dump_of_the_database_is_no_append_that_a_report_waits_for(
+    postgres, url, monkeypatch
+):
+    """It holds every table for as long as it takes, and hinders nobody."""
+    monkeypatch.setattr(source, "CATCH_UP_S", 0.1)
+    database = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    with psycopg.connect(postgres.url(str(database), "postgres")) as connection:
+        connection.execute("LOCK TABLE ledger_p00.append_turn IN ACCESS SHARE MODE")
+        assert (await make(url, "totals", "2024-01-30", "2024-01-31")).table.rows
+
+
+async def test_a_login_that_uses_its_role_only_where_it_says_so_gets_its_report(postgres, url):
+    """GRANT ... WITH INHERIT FALSE, or NOINHERIT: the least that a service needs."""
+    database = str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+    with psycopg.connect(postgres.url(database, "postgres"), autocommit=True) as connection:
+        connection.execute("CREATE ROLE reader LOGIN NOINHERIT IN ROLE ledger_app")
+        try:
+            report = await make(postgres.url(database, "reader"), "totals", end="2024-01-31")
+        finally:
+            connection.execute("DROP ROLE reader")
+    assert report.table.rows == (await make(url, "totals", end="2024-01-31")).table.rows
 
 
 async def test_a_list_without_an_end_ends_with_the_moment_that_it_states(

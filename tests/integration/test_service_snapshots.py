@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import psycopg
 import pytest
@@ -155,18 +156,30 @@ async def test_a_snapshot_that_cannot_be_read_is_not_needed(
     """The events hold all of it; the next snapshot takes its place."""
     async with opened(database_url, snapshot_every=20) as one:
         session = await _play(one, 50)
-        version = await _saved(database_url, 20)
-        await one.accepted(bet(session, "behind"))
+        await _saved(database_url, 20)
         whole = (await one.accepted(ReadPlayer(player_id="ann"))).player
     _change(admin_url, f"UPDATE ledger_p00.snapshots SET state = {_UNREADABLE[what]}")
+    bad = query(admin_url, _SNAPSHOTS)
     with capture_logs() as lines:
         async with opened(database_url, snapshot_every=20) as two:
             assert (await two.accepted(ReadPlayer(player_id="ann"))).player == whole
             last = (await two.accepted(bet(session, "next"))).player
-            await _saved(database_url, version + 1)
+            await _replaced(admin_url, bad)
         async with opened(database_url) as three:
             assert (await three.accepted(bet(session, "next"))).player == last
     assert [line["event"] for line in lines].count("snapshot_unreadable") == 1
+
+
+_SNAPSHOTS = "SELECT state FROM ledger_p00.snapshots"
+
+
+async def _replaced(url: str, bad: list[Any]) -> None:
+    """Wait until there is another snapshot."""
+    async with asyncio.timeout(10):
+        while True:
+            if query(url, _SNAPSHOTS) != bad:
+                return
+            await asyncio.sleep(0.02)
 
 
 def _change(url: str, statement: str) -> None:

@@ -246,6 +246,16 @@ async def test_only_consumed_free_spins_let_a_deposit_stand_alone() -> None:
     ]
 
 
+async def test_marks_of_a_deposit_are_unknown_fields_elsewhere() -> None:
+    """Unknown fields are the provider's next version: a stake is not refused for them."""
+    ledger = FakeLedger()
+    odd = {"isFeatureBuy": "x", "isFreeSpinsConsumed": 1}
+    made = provider(ledger)
+    assert (await answer(made, signed("withdraw", withdraw(**odd)))).status == 200
+    assert (await answer(made, signed("rollback", rollback(**odd)))).status == 200
+    assert (await answer(made, signed("deposit", deposit(**odd)))).status == 400
+
+
 async def test_the_jackpots_part_stands_on_the_event_and_frees_no_win_from_its_bet() -> None:
     """An auditor must find it there; "mainly for analytics", says the vendor's page."""
     ledger = FakeLedger()

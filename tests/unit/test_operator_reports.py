@@ -12,7 +12,7 @@ from adapters.operator.auth import utc_now
 from adapters.operator.gpas_report import provider_code
 from adapters.operator.rounds import ROUNDS_PAGE_MAX
 from projections.reports.asked import Filters
-from projections.reports.errors import UnsoundEvents
+from projections.reports.errors import AppendUnderWay, UnsoundEvents
 from projections.reports.period import Period
 from projections.reports.report import Report, Table, columns
 from projections.reports.rounds import RoundRow
@@ -143,6 +143,19 @@ async def test_a_report_of_views_that_are_behind_is_refused_for_now(path):
     assert (answer.status, answer.code) == (503, "unavailable")
     assert answer.json["detail"] == "the view totals is 3 events behind the log"
     assert answer.headers["Retry-After"] == "1"
+
+
+async def test_a_report_of_what_is_not_committed_yet_is_refused_for_now():
+    """A while later a standby is there again."""
+
+    class Waiting(MemoryViews):
+        async def report(self, name, period, filters, finish):
+            raise AppendUnderWay(3)
+
+    async with running(views=Waiting()) as desk:
+        answer = await desk.get("/reports/totals?to=2030-01-31")
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert "an append to partition 3 that may belong to the period" in answer.json["detail"]
 
 
 async def test_a_report_over_altered_events_is_a_problem_that_says_where():
