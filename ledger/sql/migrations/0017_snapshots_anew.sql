@@ -1,5 +1,5 @@
--- A snapshot that could not be read is replaced by one of the same version: the player was folded from
--- all events until a later one was due.
+-- A snapshot that could not be read is replaced by one of the same version: the player was folded
+-- from all events until a later one was due.
 
 SET LOCAL ROLE ledger_owner;
 
