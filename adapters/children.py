@@ -17,6 +17,9 @@ from ledger.repeated import Repeated
 
 log = structlog.get_logger(__name__)
 
+NICENESS: Final = 10
+"""How far processes beside the service step back: providers' calls go first where cores are few."""
+
 _TICK_S: Final = 0.5
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 import uvloop
 
-from adapters.children import stop_signals, stop_without
+from adapters.children import NICENESS, stop_signals, stop_without
 from adapters.metrics import Metrics
 from adapters.telemetry import configure_logging
 from ledger.endpoints import StoreUnavailable
@@ -26,8 +26,6 @@ log = structlog.get_logger(__name__)
 LAG_MAX_S: Final = 10.0
 """A view whose oldest missing event is older than this is called behind."""
 
-_NICENESS: Final = 10
-"""Providers' calls go first where cores are scarce."""
 _WATCH_S: Final = 1.0
 _AGAIN_S: Final = 5.0
 
@@ -35,7 +33,7 @@ _AGAIN_S: Final = 5.0
 def project_as_child(url: str, partitions: int, parent: int) -> None:
     """Run the views in a process of the service's; ends when the service is gone."""
     configure_logging()
-    os.nice(_NICENESS)
+    os.nice(NICENESS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_project_under(parent, url, partitions))
 

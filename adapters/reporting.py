@@ -17,9 +17,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, TypeVar
 
+from adapters.children import NICENESS
 from adapters.telemetry import configure_logging
 from projections.reports.asked import Filters
-from projections.reports.errors import MakerLost, ReportError
+from projections.reports.errors import ReportError, ReportProcessLost
 from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.service import Reports
@@ -28,8 +29,6 @@ REPORT_TIMEOUT_S: Final = 60.0
 """How long the making of a report may take."""
 
 _AT_ONCE: Final = 2
-_NICENESS: Final = 10
-"""Providers' calls go first where cores are scarce."""
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
 # Read once, where the processes are forked from.
 _CONTEXT.set_forkserver_preload(["adapters.operator.reports", "adapters.operator.gpas_report"])
@@ -49,7 +48,7 @@ class Reporting:
     ) -> Result:
         """What ``finish`` makes of the report, in that process: a function of a module.
 
-        Raises as `Reports.make`; `MakerLost`, TimeoutError.
+        Raises as `Reports.make`; `ReportProcessLost`, TimeoutError.
         """
         await self._reports.settle(period)  # without a turn: others need not wait with it
         async with self._turns:
@@ -77,7 +76,7 @@ def _receive(process: BaseProcess, receiver: Connection, sender: Connection) -> 
             answer: tuple[bool, Any] = receiver.recv()
             process.join()
         except (EOFError, OSError) as error:
-            raise MakerLost from error
+            raise ReportProcessLost from error
     return answer
 
 
@@ -85,7 +84,7 @@ def _answer(sender: Connection, work: Callable[[], Any]) -> None:
     """The whole process: do the work, and send what became of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service to hear
     configure_logging()
-    os.nice(_NICENESS)
+    os.nice(NICENESS)
     try:
         answer = True, work()
     except Exception as error:  # noqa: BLE001 - the process's edge: whoever asked gets it

@@ -191,7 +191,7 @@ class Attempt:
         if stream not in self.heads:
             self.heads[stream] = Head(head.state, head.hash, head.snapshot_version)
             self._read[stream] = head.state.version
-            if isinstance(head.state, Game):
+            if isinstance(head.state, Game) and not head.state.enabled:
                 self._note_game(stream, head.state)
 
     def decide(self, pending: Pending, stamp: Stamp) -> None:

@@ -30,7 +30,7 @@ from adapters.remote import remote_address
 from adapters.settings import Gpas, Settings
 from ledger.commands import OPERATOR
 from ledger.store import StoreUnavailable
-from projections.reports.errors import NotNow
+from projections.reports.errors import ReportUnavailable
 
 _ACTOR = web.RequestKey("operator_actor", str)
 _LOGGED = web.RequestKey("operator_logged", dict[str, str])
@@ -114,9 +114,9 @@ async def _problems(request: web.Request, handler: _Endpoint) -> web.StreamRespo
         return _answer(request, ProblemFound("method_not_allowed", "", allow))
     except web.HTTPNotFound:
         return _answer(request, ProblemFound("not_found", ""))
-    except (StoreUnavailable, NotNow, OperationalError, TimeoutError) as error:
+    except (StoreUnavailable, ReportUnavailable, OperationalError, TimeoutError) as error:
         _log.warning("operator_read_failed", route=_template(request), error=repr(error))
-        detail = str(error) if isinstance(error, NotNow) else ""
+        detail = str(error) if isinstance(error, ReportUnavailable) else ""
         return _answer(request, ProblemFound("unavailable", detail))
     except Exception:  # noqa: BLE001 - the outermost edge: logged, and answered as internal
         _log.exception("operator_call_failed", route=_template(request))

@@ -67,14 +67,14 @@ async def get_gpas_report(api: Api, call: ApiCall, given: GpasQuery) -> Reply:
     filters = Filters(integration=call.path["integration"])
     try:
         period = read_period(str(given.date_from), str(given.date_to), "UTC")
-        finish = partial(in_gpas_words, provider=given.provider_code)
+        finish = partial(as_gpas_report, provider=given.provider_code)
         content = await api.views.report("totals", period, filters, finish)
     except BadRequest as error:
         malformed(_in_gpas_words(str(error)))
     return Reply(200, content, {"Content-Type": MEDIA_TYPES["json"]})
 
 
-def in_gpas_words(totals: Report, provider: str | None) -> bytes:
+def as_gpas_report(totals: Report, provider: str | None) -> bytes:
     """The totals as GPAS's answer; of one provider's games where it is named."""
     rows = [_row(record) for record in totals.table.records()]
     if provider is not None:

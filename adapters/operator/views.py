@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final
 
-from adapters.reporting import Reporting
+from adapters.reporting import Reporting, Result
 from adapters.settings import Settings
 from projections.reports.asked import Filters
 from projections.reports.period import Period
@@ -17,8 +17,6 @@ from projections.reports.wallets import WalletsThen, wallets_at
 
 ROWS_MAX: Final = 50_000
 """Rows of one report at most; the command line has no such limit."""
-
-Result = TypeVar("Result")
 
 
 class DatabaseViews:

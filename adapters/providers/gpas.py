@@ -177,12 +177,7 @@ class GpasProvider(Adapter[Gpas]):
         if common["game"] is None:
             # A win or a rollback takes its round's game; only a bet has none to take.
             common["game"] = (await self._wallet_session(call, "walletSessionId")).game
-        command = PlaceBet(
-            **common,
-            amount=self._units(value, common["currency"]),
-            round_id=round_id,
-        )
-        return await self._move(call, command)
+        return await self._move(call, PlaceBet(**common, round_id=round_id))
 
     async def _credit(self, call: Call) -> Reply:
         body, tags = _read(call)
@@ -192,7 +187,6 @@ class GpasProvider(Adapter[Gpas]):
         common = await self._common(call, body, tags, value)
         command = CreditWin(
             **common,
-            amount=self._units(value, common["currency"]),
             round_id=round_id,
             bet_key=bet_key,
             exceptions=(UNBOUND_WIN,) if round_id is None and bet_key is None else (),
@@ -233,8 +227,8 @@ class GpasProvider(Adapter[Gpas]):
     ) -> dict[str, Any]:
         """What every movement says, as the command's fields.
 
-        Player and currency are the session's. Where there is none, a ``value`` that no currency can
-        hold is malformed first.
+        Player and currency are the session's, in which ``value`` becomes the amount. Where there is
+        no session, a value that no currency can hold is malformed first.
         """
         reference = body.identifier("externalReference")
         game = tags.optional_identifier("gameid")
@@ -248,7 +242,8 @@ class GpasProvider(Adapter[Gpas]):
             if value is not None:
                 self._check_without_session(value)
             raise
-        return {
+        amount = {} if value is None else {"amount": self._units(value, session.currency)}
+        return amount | {
             "player_id": session.player_id,
             "integration": self.name,
             "operation": call.operation,

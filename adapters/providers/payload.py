@@ -177,10 +177,10 @@ class Fields:
         None also for one that is empty or cannot be stored: a win is not to be lost for it.
         """
         value = self._values.get(name)
-        if type(value) in {int, Decimal}:
-            value = str(value)
         if value is None or type(value) is BrokenText:
             return None
+        if type(value) is int or type(value) is Decimal:
+            value = str(value)
         if type(value) is not str:
             self._expected("a string", name)
         return value if value and "\0" not in value else None

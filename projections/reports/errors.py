@@ -3,11 +3,11 @@
 ReportError
 +-- BadRequest          what was asked for makes no sense
 |   +-- UnknownPlayer   there is no such player
-+-- NotNow              it cannot be made at present
++-- ReportUnavailable   it cannot be made at present
 |   +-- ViewsBehind     a view that the report rests on has not seen the whole log
 |   |   +-- ViewsStopped    and never will as it is: an event that it cannot take, or another log
 |   +-- AppendUnderWay  what was booked in the period may not be visible yet
-|   +-- MakerLost       the process that was to make it has ended
+|   +-- ReportProcessLost   the process that was to make it has ended
 +-- UnsoundEvents       events were altered: what they say does not fit together
 """
 
@@ -29,11 +29,11 @@ class UnknownPlayer(BadRequest):
     """There is no such player."""
 
 
-class NotNow(ReportError):
+class ReportUnavailable(ReportError):
     """It cannot be made at present: ask again."""
 
 
-class ViewsBehind(NotNow):
+class ViewsBehind(ReportUnavailable):
     """A view has stopped or is behind the log: the report would be incomplete, so there is none."""
 
 
@@ -54,7 +54,7 @@ class ViewsStopped(ViewsBehind):
         return ViewsStopped, (self._partition, self.reasons)
 
 
-class AppendUnderWay(NotNow):
+class AppendUnderWay(ReportUnavailable):
     """An append that began before the report could know all of its period does not end."""
 
     def __init__(self, partition: int) -> None:
@@ -69,7 +69,7 @@ class AppendUnderWay(NotNow):
         return AppendUnderWay, (self._partition,)
 
 
-class MakerLost(NotNow):
+class ReportProcessLost(ReportUnavailable):
     """The process that was to make the report has ended: killed, or nothing was left for it."""
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class MakerLost(NotNow):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors pass between processes."""
-        return MakerLost, ()
+        return ReportProcessLost, ()
 
 
 class UnsoundEvents(ReportError):

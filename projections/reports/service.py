@@ -23,7 +23,6 @@ from projections.reports.source import open_snapshot
 LARGE_WIN: Final = 10_000
 """From how many main units on a win is large, where nobody said otherwise."""
 
-
 CLOCKS_S: Final = 1.0
 """How far the clocks of the machines may differ without a report of the past missing anything."""
 

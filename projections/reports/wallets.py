@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias, cast
 
-from msgspec.structs import replace
-
 from ledger.codec import UnreadableEvent, open_state, partition_of, player_stream
 from ledger.events import (
     Movement,
@@ -76,7 +74,8 @@ async def wallets_before(snapshot: Snapshot, stream: str, before: int) -> dict[s
     for code, units in held.items():
         bears = f'"currency":"{code}"'.encode()
         rows = await snapshot.rows("stream_last_with", (stream, before, MOVEMENTS, bears))
-        moved = cast("Movement", open_state(*rows[0])[1]) if rows else None
-        found[code] = Wallet() if moved is None else Wallet(moved.balance_real, moved.balance_bonus)
-        found[code] = replace(found[code], held=units)
+        found[code] = Wallet(held=units)
+        for name, state in rows:
+            moved = cast("Movement", open_state(name, state)[1])
+            found[code] = Wallet(moved.balance_real, moved.balance_bonus, units)
     return found

@@ -20,7 +20,7 @@ from projections.reports.asked import Filters
 from projections.reports.errors import (
     AppendUnderWay,
     BadRequest,
-    MakerLost,
+    ReportProcessLost,
     UnknownPlayer,
     UnsoundEvents,
     ViewsBehind,
@@ -99,7 +99,7 @@ async def test_a_bug_says_where_it_is(reporting: Reporting) -> None:
 
 async def test_a_process_that_is_killed_costs_its_own_report_only(reporting: Reporting) -> None:
     """Nobody waits for it, and the next one is made."""
-    with pytest.raises(MakerLost, match="has ended"):
+    with pytest.raises(ReportProcessLost, match="has ended"):
         await reporting.make("open-rounds", EVER, Filters(), die)
     assert (await reporting.make("open-rounds", EVER, Filters(), whose))[0] == "open-rounds"
 
@@ -127,7 +127,7 @@ async def test_a_report_that_nobody_waits_for_is_not_made_any_further(
         ViewsBehind("x is behind"),
         ViewsStopped(3, {"totals": "event 7"}),
         AppendUnderWay(3),
-        MakerLost(),
+        ReportProcessLost(),
         UnsoundEvents("x"),
     ],
 )

@@ -341,6 +341,8 @@ async def running(
     """
     undocumented: list[str] = []
     ledger = ledger or MemoryLedger()
+    views = views or MemoryViews()
+    views.ledger = ledger
     app = web.Application(middlewares=[_watch(undocumented)])
     operator.setup(
         app,
@@ -348,7 +350,7 @@ async def running(
         settings,
         {SLOTS: SlotsAdapter()},
         journal or MemoryJournal(),
-        views=views or MemoryViews(ledger=ledger),
+        views=views,
         metrics=metrics or Metrics(),
     )
     async with TestClient(TestServer(app)) as client:

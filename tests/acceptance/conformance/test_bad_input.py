@@ -69,21 +69,24 @@ OPTIONAL_TEXTS = [
     ("gpas", "tags__closeRound"),
     ("fizzybubbly", "freeSpinsCampaignId"),
 ]
-FLAGS = {"jackpot": "is_jackpot", "tournament": "is_tournament", "free_spin": "is_free_spin"}
+MARKS = {
+    "promo": {},
+    "jackpot": {"is_jackpot": True},
+    "tournament": {"is_tournament": True},
+    "free_spin": {"is_free_spin": True},
+}
+"""The marks of betbrothers, so that each counts."""
 
 
 @pytest.mark.parametrize(("protocol", "path"), OPTIONAL_TEXTS)
 async def test_an_optional_text_of_the_wrong_type_is_malformed(service, wire, guest, path):
     """What the vendor's page calls a string is checked to be one; null is none."""
-    *outer, name = path.split("__")
     bet = wire.bet(guest)
-    if outer and outer[-1] in FLAGS:
-        bet = bet.but(**{f"{_DATA}__{outer[-1]}": {FLAGS[outer[-1]]: True}})
-    elif outer and outer[-1] == "promo":
-        bet = bet.but(**{f"{_DATA}__promo": {}})
+    if wire.protocol == "betbrothers":
+        bet = bet.but(**{f"{_DATA}__{mark}": counting for mark, counting in MARKS.items()})
     said = expected(wire.protocol, "malformed_request", bet.operation)
     async with service.untouched(guest):
-        for value in ([], {}, [1], *(() if name == "closeRound" else (True, False))):
+        for value in ([], {}, [1], *(() if path == "tags__closeRound" else (True, False))):
             answer = await wire.send(bet.but(**{path: value}))
             assert answer.refusal == said, value
     assert (await wire.ok(bet.but(**{path: None}))).balance == 99
