@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import orjson
 from aiohttp import web
+from aiohttp.hdrs import SERVER
 from aiohttp.typedefs import Handler
 
 from adapters import operator
 from adapters.clock import watch_clock
 from adapters.journal import Journal
 from adapters.metrics import CONTENT_TYPE, Metrics
-from adapters.operator.problems import problem
+from adapters.operator.problems import SERVER_NAME, problem
 from adapters.operator.views import DatabaseViews
 from adapters.projecting import Projecting
 from adapters.providers.gateway import Gateway
@@ -81,6 +82,7 @@ def create_app(
             web.get("/metrics", _metrics),
         ]
     )
+    app.on_response_prepare.append(_under_our_name)
     app.cleanup_ctx.append(_running)
     return app
 
@@ -156,6 +158,10 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
         await asyncio.gather(*watching, return_exceptions=True)
     app[JOURNAL].stop()
     await journal
+
+
+async def _under_our_name(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[SERVER] = SERVER_NAME
 
 
 @web.middleware

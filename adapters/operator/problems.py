@@ -11,6 +11,7 @@ from typing import Annotated, Final, NoReturn
 
 import msgspec
 from aiohttp import web
+from aiohttp.hdrs import SERVER
 from msgspec import Meta
 
 from adapters.operator.answers import CallView
@@ -18,6 +19,9 @@ from ledger.refusals import Refusal, Refused
 
 TYPE_PREFIX: Final = "urn:wallet-ledger:problem:"
 """Every problem's ``type`` is this and its code."""
+
+SERVER_NAME: Final = "wallet-ledger"
+"""What an answer's ``Server`` says: by itself the library tells its version and Python's."""
 
 RETRY_AFTER_S: Final = 1
 """After how long a call that was not answered may be tried again."""
@@ -116,7 +120,8 @@ def problem_response(found: ProblemFound) -> web.Response:
 def problem(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """The answer with an HTTP status that no route of ours chose, such as a 404 of the server."""
     code = _CODES.get(status, "internal" if status >= 500 else Refusal.MALFORMED_REQUEST.value)
-    return _response(status, PROBLEMS[code][1], ProblemFound(code, detail, headers))
+    named = {SERVER: SERVER_NAME, **(headers or {})}
+    return _response(status, PROBLEMS[code][1], ProblemFound(code, detail, named))
 
 
 def _response(status: int, title: str, found: ProblemFound) -> web.Response:

@@ -457,6 +457,27 @@ def test_what_is_no_http_at_all_is_refused_and_forgotten(service: Service) -> No
     )
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        head(method="GET", path="/health/live"),
+        head(method="GET", path="/metrics"),
+        head(method="GET", path="/api/openapi.json"),
+        head(method="GET", path="/api/players/ann"),
+        head(method="GET", path="/nowhere"),
+        head(Expect="the unexpected"),
+        b"HELLO\r\n\r\n",
+        head(b"{}") + b"{}",
+    ],
+)
+def test_no_answer_tells_what_it_is_made_with(service: Service, sent: bytes) -> None:
+    """Versions of Python and of the library would tell a stranger which holes to try."""
+    with connect(service) as connection:
+        connection.sendall(sent)
+        _, headers = read(connection)
+    assert headers.get("server", "wallet-ledger") == "wallet-ledger"
+
+
 async def test_query_strings_that_are_no_text_are_refused_and_break_nothing(
     service: Service, token: str
 ) -> None:
