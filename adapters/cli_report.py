@@ -13,6 +13,7 @@ from adapters.catching_up import catch_up
 from adapters.command_line import CommandError, config_option
 from adapters.database import database_in_use, one_line_errors
 from adapters.operator.reports import finest
+from adapters.reporting import configured_reports
 from adapters.settings import Settings
 from ledger.schema import check, check_currencies
 from projections.reports.asked import Filters
@@ -21,7 +22,6 @@ from projections.reports.formats import Format, render
 from projections.reports.period import Period, read_period
 from projections.reports.registry import REPORTS
 from projections.reports.report import Report
-from projections.reports.service import Reports
 
 
 @click.command("report")
@@ -70,14 +70,7 @@ async def _make(
     settings: Settings, url: str, name: str, period: Period, filters: Filters
 ) -> Report:
     partitions = settings.database.partitions
-    reports = Reports(
-        url,
-        partitions,
-        settings.currencies,
-        answer_s=settings.limits.answer_timeout_s,
-        large_wins=settings.reports.large_wins,
-        integrations=tuple(settings.integrations),
-    )
+    reports = configured_reports(url, settings)
     reports.check(name, period, filters)
     await check(url, partitions)
     await check_currencies(url, settings.currencies)

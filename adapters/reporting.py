@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Final, TypeVar
 
 from adapters.children import NICENESS
+from adapters.settings import Settings
 from adapters.telemetry import configure_logging
 from projections.reports.asked import Filters
 from projections.reports.errors import ReportError, ReportProcessLost
@@ -34,6 +35,20 @@ _CONTEXT: Final = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["adapters.operator.reports", "adapters.operator.gpas_report"])
 
 Result = TypeVar("Result")
+
+
+def configured_reports(url: str, settings: Settings, *, rows_max: int | None = None) -> Reports:
+    """The reports of this configuration; those of more than ``rows_max`` rows are refused."""
+    return Reports(
+        url,
+        settings.database.partitions,
+        settings.currencies,
+        answer_s=settings.limits.answer_timeout_s,
+        operator=settings.reports.operator,
+        large_wins=settings.reports.large_wins,
+        rows_max=rows_max,
+        integrations=tuple(settings.integrations),
+    )
 
 
 class Reporting:

@@ -82,6 +82,8 @@ class Projections:
 class ReportSettings:
     """``[reports]``: what reports take where a call does not say."""
 
+    operator: str | None = None
+    """Whose reports they are; None: they do not say."""
     time_zone: str = "UTC"
     """Whose midnight ends a day."""
     large_wins: Mapping[str, int] = field(default_factory=dict)

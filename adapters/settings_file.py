@@ -235,6 +235,7 @@ def _projections(root: Section) -> Projections:
 
 def _reports(root: Section, currencies: Currencies) -> ReportSettings:
     section = root.section("reports", KEYS["reports"])
+    operator = None if section.value("operator") is None else section.text("operator")
     zone = section.text("time_zone", ReportSettings().time_zone)
     try:
         time_zone(zone)
@@ -243,7 +244,7 @@ def _reports(root: Section, currencies: Currencies) -> ReportSettings:
         raise SettingsError(f"{section.name('time_zone')}: expected {expected}") from None
     amounts = section.section("large_wins", currencies)
     large_wins = {code: _amount(amounts, code, currencies[code]) for code in amounts.names()}
-    return ReportSettings(time_zone=zone, large_wins=large_wins)
+    return ReportSettings(operator=operator, time_zone=zone, large_wins=large_wins)
 
 
 def _amount(section: Section, key: str, unit: Currency) -> int:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from adapters.reporting import Reporting, Result
+from adapters.reporting import Reporting, Result, configured_reports
 from adapters.settings import Settings
 from projections.reports.asked import Filters
 from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.rounds import RoundFilters, RoundKey, RoundRow, Rounds
-from projections.reports.service import Reports
 from projections.reports.wallets import WalletsThen, wallets_at
 
 ROWS_MAX: Final = 50_000
@@ -25,18 +24,8 @@ class DatabaseViews:
     def __init__(self, url: str, settings: Settings) -> None:
         self._url = url
         self._partitions = partitions = settings.database.partitions
-        integrations = tuple(settings.integrations)
-        self._rounds = Rounds(url, partitions, integrations)
-        reports = Reports(
-            url,
-            partitions,
-            settings.currencies,
-            answer_s=settings.limits.answer_timeout_s,
-            large_wins=settings.reports.large_wins,
-            rows_max=ROWS_MAX,
-            integrations=integrations,
-        )
-        self._reporting = Reporting(reports)
+        self._rounds = Rounds(url, partitions, tuple(settings.integrations))
+        self._reporting = Reporting(configured_reports(url, settings, rows_max=ROWS_MAX))
 
     async def report(
         self, name: str, period: Period, filters: Filters, finish: Callable[[Report], Result]

@@ -51,10 +51,14 @@ class Table(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole report. ``filters`` are those that were asked for, as texts."""
+    """A whole report. ``filters`` are those that were asked for, as texts.
+
+    ``operator`` is the casino whose report it is (reliability.md 5); None: it was not configured.
+    """
 
     name: str
     title: str
+    operator: str | None = None
     version: str
     period: Period
     generated_at: datetime
@@ -64,9 +68,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReportView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A report as JSON. `note` says "No activity" where nothing happened."""
+    """A report as JSON. `operator` where it is configured; `note` where nothing happened."""
 
     title: str
+    operator: str | None = None
     version: str
     period: PeriodView
     generated_at: datetime
@@ -96,6 +101,7 @@ def view(report: Report) -> ReportView:
     """The report for JSON."""
     return ReportView(
         title=report.title,
+        operator=report.operator,
         version=report.version,
         period=PeriodView(
             begins=report.period.begins, ends=report.period.ends, time_zone=report.period.zone

@@ -37,21 +37,23 @@ class Reports:
         currencies: Currencies,
         *,
         answer_s: float,
+        operator: str | None = None,
         large_wins: Mapping[str, int] | None = None,
         rows_max: int | None = None,
         integrations: Collection[str] = (),
     ) -> None:
         """``answer_s``: the database gets nothing that was decided longer ago than that.
 
-        ``large_wins``: thresholds in ledger units by currency, instead of `LARGE_WIN`.
+        ``operator``: whose reports they are. ``large_wins``: thresholds in ledger units by
+        currency, instead of `LARGE_WIN`. A report of more than ``rows_max`` rows is refused.
 
         ``integrations`` are those that are configured: they are known before anything is booked.
-        A report of more than ``rows_max`` rows is refused.
         """
         self._url = url
         self._partitions = partitions
         self._currencies = currencies
         self._append_delay = timedelta(seconds=answer_s + CLOCKS_S)
+        self._operator = operator
         self._large_wins = default_large_wins(currencies) | dict(large_wins or {})
         self._rows_max = rows_max
         self._integrations = integrations
@@ -78,6 +80,7 @@ class Reports:
         return Report(
             name=kind.name,
             title=kind.title,
+            operator=self._operator,
             version=f"{kind.version} (wallet-ledger {_software()})",
             period=period,
             generated_at=asked.now,

@@ -58,8 +58,9 @@ def database(request) -> str:
 def run(postgres, database, tmp_path, capsysbinary) -> Run:
     """Run a command on that database: exit code, what it printed, what it complained of."""
     file = tmp_path / "wallet-ledger.toml"
-    large = 'reports = { time_zone = "Asia/Kolkata", large_wins = { EUR = "50" } }\n'
-    file.write_text(f'{large}[database]\nurl = "{postgres.url(database)}"\n')
+    reports = 'operator = "Casino Example Ltd"\ntime_zone = "Asia/Kolkata"\n'
+    large = 'large_wins = { EUR = "50" }\n'
+    file.write_text(f'[database]\nurl = "{postgres.url(database)}"\n[reports]\n{reports}{large}')
     file.chmod(0o600)
 
     def command(*arguments: str) -> tuple[int, str, str]:
@@ -86,6 +87,7 @@ def test_a_report_without_a_running_service_is_complete(told, run):
     code, out, _ = run("report", "totals", "--to", "2024-01-31", "--by", "day")
     assert code == 0
     made = json.loads(out)
+    assert made["operator"] == "Casino Example Ltd"
     assert made["period"]["time_zone"] == "Asia/Kolkata"
     assert [(row["day"], row["ggr"]) for row in made["rows"]] == [
         ("2024-01-30", "-30.00"),

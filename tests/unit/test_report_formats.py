@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -101,6 +102,14 @@ def test_json_has_the_whole_envelope_and_amounts_as_strings():
         "totals": [{"currency": "EUR", "ggr": "-12.50"}],
     }
     assert json.loads(render(report(), "json", 5))["note"] == "No activity"
+
+
+def test_the_operator_is_named_where_it_is_configured():
+    """A regulator's first question of a sheet: whose is it (reliability.md 5)."""
+    made = msgspec.structs.replace(report(ROW), operator="Casino Example Ltd")
+    assert json.loads(render(made, "json", 5))["operator"] == "Casino Example Ltd"
+    table = parquet.read_metadata(io.BytesIO(render(made, "parquet", 5)))
+    assert table.metadata[b"operator"] == b'"Casino Example Ltd"'
 
 
 def test_parquet_has_exact_decimals_and_real_dates():

@@ -26,17 +26,19 @@ def test_without_a_word_serve_projects_and_days_are_utc(read):
     """What a first start gets."""
     settings = read("")
     assert settings.projections == Projections(in_serve=True)
-    assert settings.reports == ReportSettings(time_zone="UTC", large_wins={})
+    assert settings.reports == ReportSettings(operator=None, time_zone="UTC", large_wins={})
 
 
 def test_the_operators_zone_and_thresholds(read):
     """Thresholds are read in the currency's own units, the configured ones included."""
     settings = read(
         "[projections]\nin_serve = false\n"
-        '[reports]\ntime_zone = "Europe/Malta"\nlarge_wins = { EUR = "5000.50", POINTS = "7" }\n'
+        '[reports]\noperator = "Casino Example Ltd"\ntime_zone = "Europe/Malta"\n'
+        'large_wins = { EUR = "5000.50", POINTS = "7" }\n'
         "[currencies.POINTS]\nexponent = 0\nscale = 8\n"
     )
     assert not settings.projections.in_serve
+    assert settings.reports.operator == "Casino Example Ltd"
     assert settings.reports.time_zone == "Europe/Malta"
     assert settings.reports.large_wins == {"EUR": 500_050_000, "POINTS": 700_000_000}
     assert default_large_wins(settings.currencies)["POINTS"] == 10_000 * 10**8
@@ -47,6 +49,7 @@ def test_the_operators_zone_and_thresholds(read):
     [
         ('[projections]\nin_serve = "yes"', "projections.in_serve: expected true or false"),
         ("[projections]\nin_server = true", "projections.in_server: unknown key"),
+        ('[reports]\noperator = ""', "reports.operator: expected a string that is not empty"),
         ('[reports]\ntime_zone = "Mars"', "reports.time_zone: expected a time zone such as"),
         ('[reports]\nlarge_wins = { XXX = "1" }', "reports.large_wins.XXX: unknown key"),
         ('[reports]\nlarge_wins = { EUR = "-1" }', "reports.large_wins.EUR: amount is not"),
