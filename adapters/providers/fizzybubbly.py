@@ -240,4 +240,5 @@ def _paid_for(body: Fields) -> dict[str, Any]:
 def _jackpot(body: Fields) -> dict[str, Any]:
     """The jackpot's part of an amount, "mainly for analytics" (S): it frees no win from its bet."""
     part = body.optional_number("jackpotAmount")
-    return {"jackpot_amount": format(part, "f")} if part else {}
+    # As text it stays as short as it came: written out, 1e9999999 would fill the memory.
+    return {"jackpot_amount": str(part)} if part else {}

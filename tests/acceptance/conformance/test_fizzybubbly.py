@@ -43,6 +43,14 @@ async def test_the_amount_moves_and_parts_that_do_not_fit_are_listed(  # noqa: P
     assert booked.exceptions == exceptions
 
 
+async def test_a_part_with_an_endless_exponent_is_kept_as_short_as_it_came(service, wire, guest):
+    """Twelve signed bytes once became 5 MB of an event for ever; more of them stopped a service."""
+    await wire.ok(wire.bet(guest).but(cashAmount=Raw("1e5000000"), jackpotAmount=Raw("1e5000000")))
+    *_, booked = await service.events(guest)
+    assert booked.tags == {"jackpot_amount": "1E+5000000"}
+    assert booked.exceptions == ("amount_parts_mismatch",)
+
+
 async def test_a_jackpot_amount_that_is_missing_counts_as_null(service, wire, guest):
     """It is not among the required fields."""
     bet = wire.bet(guest).but(jackpotAmount=MISSING)
