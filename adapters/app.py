@@ -15,16 +15,16 @@ from aiohttp.typedefs import Handler
 from adapters import operator
 from adapters.clock import watch_clock
 from adapters.journal import Journal
+from adapters.ledgers import configured_ledger, watch_queue
 from adapters.metrics import CONTENT_TYPE, Metrics
 from adapters.operator.problems import SERVER_NAME, problem
 from adapters.operator.views import DatabaseViews
-from adapters.projecting import Projecting
+from adapters.projecting import ViewWatch
 from adapters.providers.gateway import Gateway
 from adapters.providers.registry import PROVIDERS
 from adapters.providers.turn import Turn
 from adapters.settings import Settings
 from adapters.telemetry import LineWriter
-from ledger.committer import CommitterLimits
 from ledger.forwarding import ALONE, Place
 from ledger.service import Ledger
 from ledger.store import CommitUnknown, StoreUnavailable
@@ -32,7 +32,7 @@ from ledger.store import CommitUnknown, StoreUnavailable
 LEDGER: Final = web.AppKey("ledger", Ledger)
 JOURNAL: Final = web.AppKey("journal", Journal)
 METRICS: Final = web.AppKey("metrics", Metrics)
-PROJECTING: Final = web.AppKey("projecting", Projecting)
+VIEW_WATCH: Final = web.AppKey("view_watch", ViewWatch)
 _RequestHandler = Callable[[Any], Awaitable[web.StreamResponse]]
 
 PROVIDER_CALLS: Final = web.AppKey("provider_calls", dict[tuple[str, str], Handler])
@@ -48,8 +48,7 @@ def create_app(
     start and stop with the application.
     """
     journal = Journal(url, metrics)
-    observer = LedgerMetrics(metrics)
-    ledger = Ledger(url, settings.database.partitions, observer, committer_limits(settings), place)
+    ledger = configured_ledger(url, settings, metrics, place)
     speaking = {provider.SETTINGS: provider for provider in PROVIDERS.values()}
     providers = {
         name: speaking[type(integration)](name, integration, ledger, settings.currencies)
@@ -72,7 +71,7 @@ def create_app(
         for route in gateway.routes():
             app.router.add_route(route.method, route.path, route.handler)
             app[PROVIDER_CALLS][route.method, route.path] = route.handler
-    app[PROJECTING] = Projecting(url, settings.database.partitions, metrics, None)
+    app[VIEW_WATCH] = ViewWatch(url, settings.database.partitions, metrics)
     views = DatabaseViews(url, settings)
     operator.setup(app, ledger, settings, providers, journal, views=views, metrics=metrics)
     app.add_routes(
@@ -109,47 +108,13 @@ async def _expecting(request: Any, routed: _RequestHandler) -> web.StreamRespons
     return answer
 
 
-class LedgerMetrics:
-    """The committers' observer: counts what they do."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def batch(self, size: int, seconds: float) -> None:
-        """A batch was committed."""
-        self._metrics.batch_commands.observe(size)
-        self._metrics.commit_seconds.observe(seconds)
-
-    def conflict(self) -> None:
-        """A batch had to be decided again."""
-        self._metrics.version_conflicts.inc()
-
-    def unknown(self) -> None:
-        """It is not known whether a commit took place."""
-        self._metrics.commits_unknown.inc()
-
-    def reconnected(self) -> None:
-        """A connection was made anew."""
-        self._metrics.store_reconnects.inc()
-
-
-def committer_limits(settings: Settings) -> CommitterLimits:
-    """What the committers of every process take on; reports rely on ``answer_s``."""
-    limits = settings.limits
-    return CommitterLimits(
-        queue_max=limits.queue_commands_max,
-        batch_max=limits.batch_commands_max,
-        queue_wait_s=limits.command_age_max_s,
-        answer_s=limits.answer_timeout_s,
-    )
-
-
 async def _running(app: web.Application) -> AsyncIterator[None]:
     """All works while the application does; the views stop first, the journal last."""
     journal = asyncio.create_task(app[JOURNAL].run(), name="journal")
     watching = (
-        asyncio.create_task(app[PROJECTING].run(), name="projecting"),
+        asyncio.create_task(app[VIEW_WATCH].run(), name="view-watch"),
         asyncio.create_task(watch_clock(), name="clock"),
+        asyncio.create_task(watch_queue(app[LEDGER], app[METRICS]), name="queue"),
     )
     async with app[LEDGER]:
         yield
@@ -193,14 +158,12 @@ async def _ready(request: web.Request) -> web.Response:
         await request.app[LEDGER].check()
     except (CommitUnknown, StoreUnavailable):
         return _json({"status": "unavailable", "database": "unavailable"}, 503)
-    views = request.app[PROJECTING].summary()
+    views = request.app[VIEW_WATCH].summary()
     return _json({"status": "ready", "database": "ok", **views})
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    metrics = request.app[METRICS]
-    metrics.queue_commands.set(request.app[LEDGER].queue_length)
-    body = await asyncio.to_thread(metrics.render)
+    body = await asyncio.to_thread(request.app[METRICS].render)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -65,20 +65,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = group.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except NoArgsIsHelpError as usage:
         usage.show()
-        return WRONG
+        code = WRONG
     except click.ClickException as error:
-        complain(" ".join(error.format_message().split()))
-        return WRONG
+        code = _wrong(" ".join(error.format_message().split()))
     except CommandError as error:
-        complain(str(error))
-        return WRONG
+        code = _wrong(str(error))
+    except SystemExit:  # click's answer to a closed pipe, with the code that says "a difference"
+        code = WRONG
     except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - Python's own exit code 1 would say "a difference"
         traceback.print_exc()
-        complain(f"unexpected {type(error).__name__}; this is a bug")
-        return WRONG
+        code = _wrong(f"unexpected {type(error).__name__}; this is a bug")
     return code if isinstance(code, int) else DONE
+
+
+def _wrong(line: str) -> int:
+    complain(line)
+    return WRONG
 
 
 def main() -> NoReturn:

@@ -62,9 +62,9 @@ def views(*, settings: Settings, quick: bool) -> int:
         try:
             asyncio.run(_audit(settings, addresses.url, findings, quick=quick))
         except (ViewsBehind, RebuildBusy) as error:
-            _list(findings)
             raise CommandError(str(error)) from error
-    _list(findings)
+        finally:
+            _list(findings)
     limits = _QUICK if quick else ""
     click.echo(f"{_count(findings)} differences between the views and the events{limits}")
     return DIFFERENCE if findings else DONE

@@ -7,21 +7,20 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from adapters.app import LedgerMetrics, committer_limits
 from adapters.command_line import DIFFERENCE, DONE, config_option, progress_bars
 from adapters.database import database_in_use, one_line_errors
+from adapters.ledgers import configured_ledger
 from adapters.metrics import Metrics
 from adapters.settings import Settings
 from ledger.maintenance import Expiry, expire_rounds, idle_rounds
 from ledger.schema import check
-from ledger.service import Ledger
 
 
 @click.command("expire-rounds")
 @config_option
 @click.option(
     "--older-than-h",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 24 * 3_660),
     help="Hours without activity; without it limits.round_expiry_h of the configuration.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say which rounds would be closed.")
@@ -50,8 +49,7 @@ async def _expire(settings: Settings, url: str, idle_since: datetime, *, dry_run
             click.echo(f"{integration} {round_id} of player {player_id}")
         click.echo(f"{len(found)} rounds would be closed")
         return DONE
-    limits = committer_limits(settings)
-    async with Ledger(url, partitions, LedgerMetrics(Metrics()), limits) as ledger:
+    async with configured_ledger(url, settings, Metrics()) as ledger:
         with progress_bars() as progress:
             task = progress.add_task("closing rounds", total=len(found))
             expiry = await expire_rounds(ledger, found, idle_since, lambda: progress.advance(task))

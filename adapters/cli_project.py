@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import click
 import structlog
@@ -12,14 +11,12 @@ import uvloop
 from adapters.children import stop_signals
 from adapters.command_line import config_option
 from adapters.database import Addresses, database_in_use, one_line_errors
-from adapters.metrics import Metrics
-from adapters.projecting import Projecting
+from adapters.projecting import keep_views
 from adapters.settings import Settings
 from adapters.telemetry import configure_logging
 from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.schema import check
 from projections.feed import ROLE as VIEWS_ROLE
-from projections.runner import RunnerLimits
 
 log = structlog.get_logger(__name__)
 
@@ -45,15 +42,10 @@ async def _project(settings: Settings, addresses: Addresses) -> None:
     partitions = settings.database.partitions
     await check(addresses.url, partitions, (SERVICE_ROLE, VIEWS_ROLE))
     stopped = stop_signals()
-    projecting = Projecting(addresses.url, partitions, Metrics(), RunnerLimits())
     embedded = addresses.embedded
-    work = [asyncio.create_task(projecting.run())]
-    if embedded is not None:
-        work.append(asyncio.create_task(embedded.watch()))
+    watching = None if embedded is None else asyncio.create_task(embedded.watch())
     log.info("projecting", partitions=partitions)
-    await stopped.wait()
+    await keep_views(addresses.url, partitions, stopped)
     log.info("stopping")
-    for task in work:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    if watching is not None:
+        watching.cancel()

@@ -79,11 +79,12 @@ async def _make(
 
 
 def _write(content: bytes, output: Path | None) -> None:
-    if output is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return
     try:
-        output.write_bytes(content)
+        if output is None:
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        else:
+            output.write_bytes(content)
     except OSError as error:
-        raise CommandError(f"cannot write {output}: {error.strerror}") from error
+        where = output or "to standard output"
+        raise CommandError(f"cannot write {where}: {error.strerror}") from error

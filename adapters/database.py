@@ -28,8 +28,8 @@ class Addresses:
     """The embedded server, None where the database is somebody else's."""
 
 
-_VIEWS_CONNECTIONS: Final = 8
-"""Of a partition: one a view, the log's, the listener's, and one that looks how far they are."""
+_VIEWS_CONNECTIONS: Final = 7
+"""Of a partition: one a view, the log's and the listener's."""
 _WORKERS_CONNECTIONS: Final = 3
 """Of a worker and a partition: one that appends, one that reads, one that looks at the views."""
 _OTHER_CONNECTIONS: Final = 60

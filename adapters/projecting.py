@@ -1,4 +1,4 @@
-"""The projections in a process of the service: runs them, and knows how far every view is.
+"""The projections beside the service: keeps them running, and knows how far every view is.
 
 Money does not depend on views: whatever goes wrong here is logged, shown and tried again.
 """
@@ -40,39 +40,58 @@ def project_as_child(url: str, partitions: int, parent: int) -> None:
 
 async def _project_under(parent: int, url: str, partitions: int) -> None:
     stopped = stop_signals()
-    projecting = Projecting(url, partitions, Metrics(), RunnerLimits())
-    tasks = [
-        asyncio.create_task(stop_without(parent, stopped)),
-        asyncio.create_task(projecting.run()),
-    ]
-    await stopped.wait()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    helper = asyncio.create_task(stop_without(parent, stopped))
+    await keep_views(url, partitions, stopped)
+    helper.cancel()
 
 
-class Projecting:
-    """Runs the views of every partition until it is cancelled, and keeps what it saw of them."""
+async def keep_views(url: str, partitions: int, stopped: asyncio.Event) -> None:
+    """Run the views of every partition until then.
 
-    def __init__(
-        self, url: str, partitions: int, metrics: Metrics, limits: RunnerLimits | None
-    ) -> None:
-        """``limits`` None: only look, others run the views."""
+    Raises what ended one of them for good: no process may live on without its views.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        keeping = [
+            tasks.create_task(_keep(url, partition), name=f"projections-{partition:02d}")
+            for partition in range(partitions)
+        ]
+        await stopped.wait()
+        for task in keeping:
+            task.cancel()
+
+
+async def _keep(url: str, partition: int) -> None:
+    """Keep a partition's views running; what their runner did not expect must not end them."""
+    while True:
+        try:
+            await Runner(url, partition, limits=RunnerLimits()).run()
+        except Exception:
+            # The outermost loop of a partition's views: logged, and tried again.
+            log.exception("projections_failed", partition=partition, again_in_s=_AGAIN_S)
+        await asyncio.sleep(_AGAIN_S)
+
+
+class ViewWatch:
+    """Looks how far the views of every partition are, whoever runs them, and keeps what it saw."""
+
+    def __init__(self, url: str, partitions: int, metrics: Metrics) -> None:
         self._url = url
         self._partitions = partitions
         self._metrics = metrics
-        self._limits = limits
         self._statuses: dict[int, Sequence[ViewStatus]] = {}
         self._looked_at: datetime | None = None
 
     async def run(self) -> None:
-        """Only cancelling ends it."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch(), name="view-status")
-            if self._limits is not None:
-                for partition in range(self._partitions):
-                    work = self._keep(partition, self._limits)
-                    tasks.create_task(work, name=f"projections-{partition:02d}")
+        """Look once a second; only cancelling ends it."""
+        readers = [StatusReader(self._url, partition) for partition in range(self._partitions)]
+        try:
+            while True:
+                for partition, reader in enumerate(readers):
+                    await self._look(partition, reader)
+                await asyncio.sleep(_WATCH_S)
+        finally:
+            for reader in readers:
+                await reader.close()
 
     def summary(self) -> dict[str, Any]:
         """For readiness: one word, when that was, and every view."""
@@ -93,38 +112,19 @@ class Projecting:
             ],
         }
 
-    async def _keep(self, partition: int, limits: RunnerLimits) -> None:
-        """Run a partition's views; what its runner did not expect must not end the service."""
-        while True:
-            try:
-                await Runner(self._url, partition, limits=limits).run()
-            except Exception:
-                # The outermost loop of a partition's views: logged, and tried again.
-                log.exception("projections_failed", partition=partition, again_in_s=_AGAIN_S)
-            await asyncio.sleep(_AGAIN_S)
-
-    async def _watch(self) -> None:
-        readers = [StatusReader(self._url, partition) for partition in range(self._partitions)]
-        try:
-            while True:
-                for partition, reader in enumerate(readers):
-                    await self._look(partition, reader)
-                await asyncio.sleep(_WATCH_S)
-        finally:
-            for reader in readers:
-                await reader.close()
-
     async def _look(self, partition: int, reader: StatusReader) -> None:
         try:
             found = await reader.read()
+            self._statuses[partition] = found
+            self._looked_at = datetime.now(UTC)
+            self._count(found)
         except StoreUnavailable:
-            return  # readiness says so already
+            pass  # readiness says so already
         except Exception:
             # Looking is all that failed; the views go on, and the next look is a second away.
             log.exception("view_status_failed", partition=partition)
-            return
-        self._statuses[partition] = found
-        self._looked_at = datetime.now(UTC)
+
+    def _count(self, found: Sequence[ViewStatus]) -> None:
         for status in found:
             self._metrics.projection(
                 status.view,

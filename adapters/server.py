@@ -25,11 +25,12 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
-from adapters.app import LEDGER, LedgerMetrics, create_app, past_the_router
+from adapters.app import LEDGER, create_app, past_the_router
 from adapters.children import Children, stop_signals, stop_without
 from adapters.command_line import CommandError, complain
 from adapters.database import Addresses, database_in_use, one_line_errors
 from adapters.demo import demonstrate
+from adapters.ledgers import configured_ledger
 from adapters.metrics import Metrics, worker_died
 from adapters.open_files import allow_connections
 from adapters.operator.problems import problem
@@ -386,6 +387,6 @@ async def _keep_workers(settings: Settings, addresses: Addresses, directory: str
         for number in range(workers):
             place = Place(number, workers, directory, failed_at)
             children.add(_work_as_child, settings.file, settings.texts, url, place)
-        async with Ledger(url, settings.database.partitions, LedgerMetrics(Metrics())) as ledger:
+        async with configured_ledger(url, settings, Metrics()) as ledger:
             await _announce(ledger, settings)
         await stopped.wait()

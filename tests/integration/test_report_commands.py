@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -106,6 +107,15 @@ def test_a_report_goes_to_a_file_in_every_format(run, tmp_path):
     assert lines[1].endswith(",EUR,50.00,50.00,0.00,50.00")
     table = parquet.read_table(io.BytesIO((tmp_path / "wins.parquet").read_bytes()))
     assert table.column("win").to_pylist() == [Decimal("50.00000"), Decimal("15000.00000")]
+
+
+def test_a_full_disk_behind_a_pipe_is_one_line_and_code_two(run, monkeypatch):
+    """A file that was cut off is noticed by nobody; code 1 would say that figures differ."""
+    with io.FileIO("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=full))
+        code, _, err = run("report", "totals")
+    assert code == 2
+    assert err == "wallet-ledger: cannot write to standard output: No space left on device\n"
 
 
 def test_every_filter_of_the_command_reaches_the_report(run):
@@ -310,6 +320,20 @@ def test_an_event_that_cannot_be_folded_hides_nothing_else(told, run, execute, p
     assert code == 1
     anew = [line for line in out.splitlines() if "cannot be made anew: event" in line]
     assert [line.partition(",")[0] for line in anew] == ["balances", "journal"]
+
+
+def test_what_was_found_is_shown_although_the_database_goes_away(run, execute, monkeypatch):
+    """An auditor's run of hours is not to end with nothing."""
+
+    async def gone(*_):
+        raise psycopg.OperationalError("the server closed the connection")
+
+    monkeypatch.setattr("adapters.cli_audit.compare", gone)
+    execute("UPDATE ledger_p00.balances SET real = real + 1")
+    code, out, err = run("audit", "views")
+    assert code == 2
+    assert "balances, partition 0: " in out
+    assert "wallet-ledger: database: the server closed the connection" in err
 
 
 def test_an_event_that_fits_nothing_is_a_finding_too(told, run, execute, postgres):

@@ -1,5 +1,7 @@
 """The command line: one-line errors, and exit codes that a script can rely on."""
 
+import errno
+
 import click
 import pytest
 
@@ -91,6 +93,7 @@ def test_the_warnings_of_the_configuration_are_shown(register, tmp_path, capsys)
         (RuntimeError("a bug"), 2),
         (KeyboardInterrupt(), 130),
         (click.Abort(), 130),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 2),
     ],
 )
 def test_a_commands_end_becomes_the_exit_code(register, outcome, code, capsys):
