@@ -115,7 +115,7 @@ def test_a_full_disk_behind_a_pipe_is_one_line_and_code_two(run, monkeypatch):
         monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=full))
         code, _, err = run("report", "totals")
     assert code == 2
-    assert err == "wallet-ledger: cannot write to standard output: No space left on device\n"
+    assert err.endswith("cannot write to standard output: No space left on device\n")
 
 
 def test_every_filter_of_the_command_reaches_the_report(run):
