@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from adapters.operator.bodies import PATH_LENGTH_MAX, Body
+from adapters.operator.bodies import PATH_LENGTH_MAX
 from adapters.operator.problems import PROBLEMS, Problem
 from adapters.operator.route import Route
 from adapters.providers.payload import ID_LENGTH_MAX
@@ -24,7 +24,7 @@ def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
     """The whole document for these routes."""
     types = _types(routes)
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
-    for body in (each for each in types if issubclass(each, Body)):
+    for body in {route.takes for route in routes if route.takes_body}:
         components[body.__name__] |= body.SCHEMA
     schema_of = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
