@@ -12,13 +12,12 @@ import click
 from adapters.catching_up import catch_up
 from adapters.command_line import CommandError, config_option
 from adapters.database import database_in_use, one_line_errors
-from adapters.operator.reports import finest
 from adapters.reporting import configured_reports
 from adapters.settings import Settings
 from ledger.schema import check, check_currencies
 from projections.reports.asked import Filters
 from projections.reports.errors import ReportError
-from projections.reports.formats import Format, render
+from projections.reports.formats import Format, finest, render
 from projections.reports.period import Period, read_period
 from projections.reports.registry import REPORTS
 from projections.reports.report import Report

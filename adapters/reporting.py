@@ -21,7 +21,7 @@ from adapters.children import NICENESS
 from adapters.settings import Settings
 from adapters.telemetry import configure_logging
 from projections.reports.asked import Filters
-from projections.reports.errors import ReportError, ReportProcessLost
+from projections.reports.errors import ReportError, ReportProcessLost, ReportTooLong
 from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.service import Reports
@@ -52,7 +52,7 @@ def configured_reports(url: str, settings: Settings, *, rows_max: int | None = N
 
 
 class Reporting:
-    """Makes reports with ``reports``, `_AT_ONCE` at a time."""
+    """Makes reports with ``reports``, `_AT_ONCE` at a time; every worker has one of these."""
 
     def __init__(self, reports: Reports) -> None:
         self._reports = reports
@@ -63,8 +63,9 @@ class Reporting:
     ) -> Result:
         """What ``finish`` makes of the report, in that process: a function of a module.
 
-        Raises as `Reports.make`; `ReportProcessLost`, TimeoutError.
+        Raises as `Reports.make`; `ReportProcessLost`, `ReportTooLong`.
         """
+        self._reports.check(name, period, filters)  # here: what makes no sense need not wait
         await self._reports.settle(period)  # without a turn: others need not wait with it
         async with self._turns:
             receiver, sender = _CONTEXT.Pipe(duplex=False)
@@ -117,7 +118,13 @@ def _make(
     finish: Callable[[Report], Result],
 ) -> Result:
     async def in_time() -> Report:
-        async with asyncio.timeout(REPORT_TIMEOUT_S):
-            return await reports.make(name, period, filters)
+        try:
+            async with asyncio.timeout(REPORT_TIMEOUT_S):
+                return await reports.make(name, period, filters)
+        except TimeoutError:
+            raise ReportTooLong(
+                f"not made within {REPORT_TIMEOUT_S:.0f} s: narrow the period or the filters, or"
+                " use the command line"
+            ) from None
 
     return finish(asyncio.run(in_time()))

@@ -32,8 +32,11 @@ from projections.writes import (
 _NAMES: Final = names_of(GameMovement) - names_of(RefundTombstoned)
 
 _Key: TypeAlias = tuple[str, str, str]
+SUMS: Final = 8
+"""Of a round: how many bets, refunds, wins and reversals, each with its amount behind it."""
+
 _BETS, _STAKES, _REFUNDS_COUNT, _REFUNDS, _WINS_COUNT, _WINS, _REVERSALS_COUNT, _REVERSALS = range(
-    8
+    SUMS
 )
 
 _FIXED: Final = Struct("!h" + 10 * "iq").pack
@@ -61,7 +64,7 @@ class _Round:
         self.closed_at = moment
         self.closed_reason: str | None = None
         self.last_activity_at = moment
-        self.sums = [0] * 8
+        self.sums = [0] * SUMS
 
 
 class Rounds:
@@ -82,7 +85,7 @@ class Rounds:
                 rounds[key] = found = _Round(event, entry.moment)
             elif event.opens_round or event.currency != found.currency:
                 raise BrokenView(f"{entry}: it does not fit its round")
-            _add(found.sums, event)
+            add_to(found.sums, event)
             found.last_activity_at = entry.moment
             if event.closes_round and found.closed_reason is None:
                 found.closed_at = entry.moment
@@ -109,7 +112,8 @@ def uncovered(event: WinReversed) -> int:
     return 0 if event.real < 0 and event.balance_real < 0 else event.shortfall
 
 
-def _add(sums: list[int], event: GameMovement) -> None:
+def add_to(sums: list[int], event: GameMovement) -> None:
+    """Add a movement to the `SUMS` of its round. Raises `BrokenView`."""
     if isinstance(event, BetPlaced):
         sums[_BETS] += 1
         sums[_STAKES] -= event.real + event.bonus

@@ -104,7 +104,10 @@ class Runner:
             log.warning("log_unreadable", schema=self._schema, error=_one_line(error))
 
     async def _catch_up(self) -> None:
-        """To the head as it is at the start: under traffic there is always a little more."""
+        """To the head as it is at the start: under traffic there is always a little more.
+
+        Where a view is far behind, those at the head go on with the log meanwhile.
+        """
         head = await self._feed.head()
         if self._elsewhere(self._writers):
             await self.close()
@@ -120,6 +123,10 @@ class Runner:
                     raise outcome
             if not any(moved):
                 return  # a log that ends before its head was cut; the next look tells
+            if self._is_apart(head):
+                await self._acquire()
+                head = await self._feed.head()
+                await self._look(head)
 
     async def _look(self, head: int) -> None:
         """Look at views that have stopped, and at those that are ahead of the log."""
@@ -161,8 +168,17 @@ class Runner:
         """Whether a view would be written on another server than the log is read from."""
         return any(writer.server not in (None, self._feed.server) for writer in writers)
 
+    def _is_apart(self, head: int) -> bool:
+        """Whether some views have come to the head and others have not."""
+        places = {
+            writer.position == head
+            for writer in self._writers
+            if writer.ready and writer.position is not None
+        }
+        return len(places) > 1
+
     def _behind(self, head: int) -> dict[int, list[ViewWriter]]:
-        """The views that are not at the head, by position: a straggler does not hold up others."""
+        """The views that are not at the head, by position."""
         behind: dict[int, list[ViewWriter]] = {}
         for writer in self._writers:
             if writer.ready and writer.position is not None and writer.position < head:

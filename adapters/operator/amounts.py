@@ -8,8 +8,9 @@ from ledger.money import Currency, MalformedAmount, parse_decimal
 
 def parse_amount(name: str, text: str, unit: Currency) -> int:
     """Ledger units of an amount of 0 or more. Ends the call as malformed, naming the field."""
-    amount = _parse(name, text, unit)
-    return amount if amount >= 0 else malformed(f"{name}: expected 0 or more")
+    if text.startswith("-"):  # -0 as well
+        malformed(f"{name}: expected 0 or more")
+    return _parse(name, text, unit)
 
 
 def parse_positive(name: str, text: str, unit: Currency) -> int:

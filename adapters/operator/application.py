@@ -30,7 +30,7 @@ from adapters.remote import remote_address
 from adapters.settings import Gpas, Settings
 from ledger.commands import OPERATOR
 from ledger.store import StoreUnavailable
-from projections.reports.errors import ReportUnavailable
+from projections.reports.errors import ReportError, ReportUnavailable, UnsoundEvents
 
 _ACTOR = web.RequestKey("operator_actor", str)
 _LOGGED = web.RequestKey("operator_logged", dict[str, str])
@@ -107,20 +107,23 @@ async def _problems(request: web.Request, handler: _Endpoint) -> web.StreamRespo
     """The outermost edge of the operator API: every exception becomes a problem."""
     try:
         return await handler(request)
-    except ProblemFound as found:
-        return _answer(request, found)
+    except ProblemFound as problem:
+        found = problem
     except web.HTTPMethodNotAllowed as error:
         allow = {"Allow": ", ".join(sorted(error.allowed_methods))}
-        return _answer(request, ProblemFound("method_not_allowed", "", allow))
+        found = ProblemFound("method_not_allowed", "", allow)
     except web.HTTPNotFound:
-        return _answer(request, ProblemFound("not_found", ""))
+        found = ProblemFound("not_found", "")
     except (StoreUnavailable, ReportUnavailable, OperationalError, TimeoutError) as error:
         _log.warning("operator_read_failed", route=_template(request), error=repr(error))
-        detail = str(error) if isinstance(error, ReportUnavailable) else ""
-        return _answer(request, ProblemFound("unavailable", detail))
+        found = ProblemFound("unavailable", str(error) if isinstance(error, ReportError) else "")
+    except UnsoundEvents as error:
+        _log.error("events_unsound", route=_template(request), error=str(error))
+        found = ProblemFound("internal", str(error))
     except Exception:  # noqa: BLE001 - the outermost edge: logged, and answered as internal
         _log.exception("operator_call_failed", route=_template(request))
-        return _answer(request, ProblemFound("internal", ""))
+        found = ProblemFound("internal", "")
+    return _answer(request, found)
 
 
 def _answer(request: web.Request, found: ProblemFound) -> web.Response:
@@ -135,7 +138,7 @@ _CODE = web.ResponseKey("operator_problem", str)
 
 
 def _logged(settings: Settings, metrics: Metrics) -> Any:
-    """The middleware that writes one line a call; a call that changes nothing good is a warning."""
+    """The middleware that writes one line a call; one without the right to it is a warning."""
 
     @web.middleware
     async def logged(request: web.Request, handler: _Endpoint) -> web.StreamResponse:

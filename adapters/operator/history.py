@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
@@ -28,6 +29,8 @@ from ledger.commands import OPERATOR
 SKEW_MAX: Final = timedelta(minutes=1)
 """How far ahead of ours the clock of a caller may be."""
 
+_AT_A_TIME: Final = 50
+
 _Movement: TypeAlias = tuple[str, str]
 """Operation and player: what tells the movements of one id apart."""
 
@@ -39,7 +42,11 @@ async def get_events(api: Api, call: ApiCall, given: EventsQuery) -> Reply:
     if not found:
         await api.player(player_id)
     page = found[: given.limit]
-    events = [event_view(api.settings.currencies, *entry) for entry in page]
+    events: list[EventView] = []
+    for start in range(0, len(page), _AT_A_TIME):
+        slice_ = page[start : start + _AT_A_TIME]
+        events += [event_view(api.settings.currencies, *entry) for entry in slice_]
+        await asyncio.sleep(0)  # providers' calls go first
     following = page[-1][0] if len(found) > given.limit else None
     return Reply(200, EventsPage(events=events, next=following))
 

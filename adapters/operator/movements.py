@@ -24,10 +24,11 @@ from ledger.commands import (
     SettleWithdrawal,
     Withdraw,
 )
-from ledger.events import Event, Movement, WithdrawalCancelled, WithdrawalConfirmed, WithdrawalHeld
+from ledger.events import Movement
 from ledger.money import to_decimal_string
 from ledger.player import Player, Wallet
 from ledger.service import Accepted
+from projections.balances import held_change
 
 OPERATIONS: Final = (
     "deposit",
@@ -182,20 +183,10 @@ async def _held_after(api: Api, player: Player, currency: str, version: int) -> 
     while version < player.version:
         page = await api.ledger.events(player.player_id, version, _PAGE_EVENTS)
         for at, event, _ in page:
-            if at <= player.version:
-                held -= _held_change(event, currency)
+            if isinstance(event, Movement) and event.currency == currency and at <= player.version:
+                held -= held_change(event)
         version = page[-1][0] if page else player.version
     return held
-
-
-def _held_change(event: Event, currency: str) -> int:
-    match event:
-        case WithdrawalHeld() if event.currency == currency:
-            return -event.real
-        case WithdrawalConfirmed() | WithdrawalCancelled() if event.currency == currency:
-            return event.held
-        case _:
-            return 0
 
 
 def _movement_route(path: str, summary: str, handler: Any, takes: Any = MovementBody) -> Route[Any]:

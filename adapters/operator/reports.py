@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated, Any
 
 import msgspec
-import structlog
 from msgspec import Meta
 
 from adapters.operator.bodies import Body, CurrencyCode, Identifier
@@ -14,15 +13,12 @@ from adapters.operator.problems import ProblemFound, malformed
 from adapters.operator.rounds import Hours
 from adapters.operator.route import Api, ApiCall, Reply, Route
 from adapters.reporting import REPORT_TIMEOUT_S
-from ledger.money import Currency
 from projections.reports.asked import Filters
-from projections.reports.errors import BadRequest, UnknownPlayer, UnsoundEvents
-from projections.reports.formats import MEDIA_TYPES, Format, render
+from projections.reports.errors import BadRequest, UnknownPlayer
+from projections.reports.formats import MEDIA_TYPES, Format, finest, render
 from projections.reports.period import read_period
 from projections.reports.registry import REPORTS
 from projections.reports.report import Report, ReportView, file_name
-
-_log = structlog.get_logger(__name__)
 
 _Edge = Annotated[
     str | None,
@@ -81,9 +77,6 @@ async def get_report(api: Api, call: ApiCall, given: ReportQuery) -> Reply:
         raise ProblemFound("unknown_player", str(error)) from error
     except BadRequest as error:
         malformed(str(error))
-    except UnsoundEvents as error:
-        _log.error("events_unsound", report=name, error=str(error))
-        raise ProblemFound("internal", str(error)) from error
     headers = {"Content-Type": MEDIA_TYPES[given.format]}
     if given.format != "json":
         headers["Content-Disposition"] = f'attachment; filename="{file}"'
@@ -98,12 +91,6 @@ def as_file(report: Report, wanted: Format, scale: int) -> tuple[bytes, str]:
 def filters_of(given: ReportQuery) -> Filters:
     """The query's filters."""
     return Filters(**{name: getattr(given, name) for name in Filters.__struct_fields__})
-
-
-def finest(units: Any) -> int:
-    """Decimals of the finest of these currencies."""
-    scales: list[int] = [unit.scale for unit in units if isinstance(unit, Currency)]
-    return max(scales)
 
 
 ROUTES: tuple[Route[Any], ...] = (

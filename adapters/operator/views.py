@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
@@ -18,13 +19,20 @@ ROWS_MAX: Final = 50_000
 """Rows of one report at most; the command line has no such limit."""
 
 
+_READS_AT_ONCE: Final = 8
+
+
 class DatabaseViews:
-    """Reads the views of the configured database."""
+    """Reads the views of the configured database.
+
+    Each read is a connection: more than `_READS_AT_ONCE` wait, as the ledger needs some, too.
+    """
 
     def __init__(self, url: str, settings: Settings) -> None:
         self._url = url
         self._partitions = partitions = settings.database.partitions
         self._rounds = Rounds(url, partitions, tuple(settings.integrations))
+        self._turns = asyncio.Semaphore(_READS_AT_ONCE)
         self._reporting = Reporting(configured_reports(url, settings, rows_max=ROWS_MAX))
 
     async def report(
@@ -37,8 +45,10 @@ class DatabaseViews:
         self, filters: RoundFilters, after: RoundKey, limit: int
     ) -> Sequence[RoundRow]:
         """A page of rounds; see `Rounds.page`."""
-        return await self._rounds.page(filters, after, limit)
+        async with self._turns:
+            return await self._rounds.page(filters, after, limit)
 
     async def wallets(self, player_id: str, at: datetime) -> WalletsThen:
         """The player's wallets as they stood then; see `wallets_at`."""
-        return await wallets_at(self._url, self._partitions, player_id, at)
+        async with self._turns:
+            return await wallets_at(self._url, self._partitions, player_id, at)

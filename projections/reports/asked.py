@@ -74,6 +74,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         """A currency that was booked in: it is known."""
         return self.currencies[code]
 
+    @property
+    def rows_most(self) -> int | None:
+        """So many rows are worth reading: one more than may be handed out. None: all."""
+        return None if self.rows_max is None else self.rows_max + 1
+
     def check_rows(self, count: int) -> None:
         """Raises `BadRequest` where there are too many rows to hand out at once."""
         if self.rows_max is not None and count > self.rows_max:

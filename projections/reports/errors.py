@@ -8,6 +8,7 @@ ReportError
 |   |   +-- ViewsStopped    and never will as it is: an event that it cannot take, or another log
 |   +-- AppendUnderWay  what was booked in the period may not be visible yet
 |   +-- ReportProcessLost   the process that was to make it has ended
+|   +-- ReportTooLong       it was not made in time
 +-- UnsoundEvents       events were altered: what they say does not fit together
 """
 
@@ -75,9 +76,9 @@ class ReportProcessLost(ReportUnavailable):
     def __init__(self) -> None:
         super().__init__("the process that was to make the report has ended")
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Errors pass between processes."""
-        return ReportProcessLost, ()
+
+class ReportTooLong(ReportUnavailable):
+    """The report was not made within the time that a call may take."""
 
 
 class UnsoundEvents(ReportError):

@@ -38,7 +38,6 @@ _AMOUNTS: Final = range(11, 15)
 async def read(asked: Asked, snapshot: Snapshot) -> list[tuple[Any, ...]]:
     """The exceptions of a partition."""
     filters = asked.filters
-    most = None if asked.rows_max is None else asked.rows_max + 1
     return await snapshot.rows(
         "exceptions",
         {
@@ -48,7 +47,7 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[tuple[Any, ...]]:
             "integration": filters.integration,
             "player_id": filters.player_id,
             "currency": filters.currency,
-            "most": most,
+            "most": asked.rows_most,
         },
     )
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from ledger.money import Currency
 from projections.reports.report import NO_ACTIVITY, Cell, Column, Report, view
 
 Format: TypeAlias = Literal["json", "csv", "parquet"]
@@ -40,6 +42,11 @@ def render(report: Report, wanted: Format, scale: int) -> bytes:
 
         return parquet(report, scale)
     return msgspec.json.encode(view(report)) + b"\n"
+
+
+def finest(units: Iterable[Currency]) -> int:
+    """Decimals of the finest of these currencies."""
+    return max(unit.scale for unit in units)
 
 
 def _csv(report: Report) -> bytes:

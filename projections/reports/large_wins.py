@@ -45,13 +45,14 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[Found]:
             "thresholds": list(thresholds.values()),
             "topic": WinCredited.NAME,
             "player_id": asked.filters.player_id,
+            "integration": asked.filters.integration,
+            "most": asked.rows_most,
         },
     )
     found: list[Found] = []
     for recorded_at, stream, version, name, state in rows:
         event: Any = open_state(name, state)[1]
-        if asked.filters.integration in (None, event.integration):
-            found.append((recorded_at, stream.removeprefix(PLAYER_STREAM), version, event))
+        found.append((recorded_at, stream.removeprefix(PLAYER_STREAM), version, event))
     return found
 
 

@@ -59,6 +59,7 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[OpenRound]:
         snapshot,
         at=asked.ends if asked.is_over else None,
         opened_before=None if older is None else asked.ends - timedelta(hours=older),
+        most=asked.rows_most,
     )
 
 

@@ -21,7 +21,7 @@ DAYS_MAX: Final = 10_000
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT: Final = re.compile(r"\d{4}(-?)\d{2}\1\d{2}T\d.*")
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST: Final = datetime(1969, 12, 31, tzinfo=UTC)  # 1970 begins east of UTC
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 

@@ -21,9 +21,6 @@ WHERE held.locktype = 'relation' AND held.mode = 'ExclusiveLock'
 SELECT view, position, (SELECT coalesce(max(notification_id), 0) FROM {schema}.events) AS head, error
 FROM {schema}.projections WHERE view = ANY(%s::text[]) ORDER BY view
 
--- name: position
-SELECT position FROM {schema}.projections WHERE view = %s
-
 -- name: hours
 SELECT min(hour), max(hour) FROM {schema}.totals
 
@@ -102,7 +99,12 @@ WHERE (%(begins)s::timestamptz IS NULL OR postings.recorded_at >= %(begins)s)
     AND starts_with(postings.account, 'provider:') AND postings.amount <= -large.threshold
     AND events.topic = %(topic)s
     AND (%(player_id)s::text IS NULL OR events.originator_id = 'player:' || %(player_id)s)
+    AND (
+        %(integration)s::text IS NULL
+        OR starts_with(postings.account, 'provider:' || %(integration)s || ':')
+    )
 ORDER BY postings.recorded_at, postings.notification_id
+LIMIT %(most)s
 
 -- name: rounds_open_now
 SELECT
@@ -115,6 +117,7 @@ WHERE closed_at IS NULL
     AND (%(game)s::text IS NULL OR game = %(game)s)
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)
     AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
+LIMIT %(most)s
 
 -- name: rounds_open_at
 -- later: something happened since, so that the sums are not those of then.
@@ -129,6 +132,7 @@ WHERE opened_at < %(at)s AND (closed_at IS NULL OR closed_at >= %(at)s)
     AND (%(game)s::text IS NULL OR game = %(game)s)
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)
     AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
+LIMIT %(most)s
 
 -- name: round_movements
 -- As far as the view of rounds has seen them.

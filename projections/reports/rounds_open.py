@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from ledger.codec import open_state
-from ledger.events import BetPlaced, BetRefunded, GameMovement, WinCredited, WinReversed
+from ledger.events import GameMovement
 from ledger.player import fold_round
 from projections.reports.asked import Asked, Filters
 from projections.reports.source import Snapshot
-from projections.rounds import reversed_amount
+from projections.rounds import SUMS, add_to
 
 _PAGE: Final = 1_000
 
@@ -51,11 +51,13 @@ async def open_rounds(
     *,
     at: datetime | None = None,
     opened_before: datetime | None = None,
+    most: int | None = None,
     filters: Filters | None = None,
 ) -> list[OpenRound]:
     """The rounds that were open at a moment (None: are open now), whenever they were opened.
 
-    Those only that were opened before ``opened_before``, where it is given.
+    Those only that were opened before ``opened_before``, where it is given. Raises `BadRequest`
+    where there are ``most`` of them, which is `Asked.rows_most`: too many to hand out.
     """
     filters = filters or asked.filters
     rows = await snapshot.rows(
@@ -67,9 +69,12 @@ async def open_rounds(
             "game": filters.game,
             "currency": filters.currency,
             "player_id": filters.player_id,
+            "most": most,
         },
     )
     found = [OpenRound(*row) for row in rows]
+    if most is not None:
+        asked.check_rows(len(found))
     for each in found:
         each.locked = each.stakes - each.refunds
     # What a win has settled, sums do not tell; and those of today do not tell what was then.
@@ -104,24 +109,10 @@ async def _read_events(
 
 def _turn_back(found: OpenRound, events: Sequence[GameMovement]) -> None:
     """Sum the round again from the events up to a moment."""
-    found.bet_count = found.stakes = found.refund_count = found.refunds = 0
-    found.win_count = found.wins = found.reversal_count = found.reversals = 0
+    sums = [0] * SUMS
     for event in events:
-        _add(found, event)
+        add_to(sums, event)
+        found.last_activity_at = event.recorded_at
+    found.bet_count, found.stakes, found.refund_count, found.refunds = sums[:4]
+    found.win_count, found.wins, found.reversal_count, found.reversals = sums[4:]
     found.locked = found.stakes - found.refunds
-
-
-def _add(found: OpenRound, event: GameMovement) -> None:
-    found.last_activity_at = event.recorded_at
-    if isinstance(event, BetPlaced):
-        found.bet_count += 1
-        found.stakes -= event.real + event.bonus
-    elif isinstance(event, BetRefunded):
-        found.refund_count += 1
-        found.refunds += event.real + event.bonus
-    elif isinstance(event, WinCredited):
-        found.win_count += 1
-        found.wins += event.real + event.bonus
-    elif isinstance(event, WinReversed):
-        found.reversal_count += 1
-        found.reversals += reversed_amount(event)

@@ -9,10 +9,11 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
+from ledger.codec import UnreadableEvent
 from ledger.currencies import Currencies
 from ledger.money import UNITS_MAX
 from projections.reports.asked import Asked, Filters
-from projections.reports.errors import BadRequest
+from projections.reports.errors import BadRequest, UnsoundEvents
 from projections.reports.kind import ReportKind
 from projections.reports.known import check_names
 from projections.reports.period import Period
@@ -116,7 +117,12 @@ class Reports:
         self, kind: ReportKind, asked: Asked, partition: int, begun_by: datetime | None
     ) -> Any:
         async with open_snapshot(self._url, partition, kind.views, begun_by) as snapshot:
-            return await kind.read(asked, snapshot)
+            try:
+                return await kind.read(asked, snapshot)
+            except UnreadableEvent as error:
+                raise UnsoundEvents(
+                    f"partition {partition}: {error}; wallet-ledger audit says which"
+                ) from error
 
 
 def default_large_wins(currencies: Currencies) -> dict[str, int]:

@@ -30,6 +30,7 @@ _SETTINGS: Final = {
     "default_transaction_read_only": "on",
     "statement_timeout": "10min",
     "lock_timeout": "10s",
+    "client_connection_check_interval": "500ms",
     "jit": "off",
 }
 

@@ -98,6 +98,40 @@ async def test_a_notification_moves_the_views_at_once(store: Store, database_url
         await until(lambda: all_at(database_url, len(history.booked)), 5.0)
 
 
+async def test_a_view_that_is_far_behind_does_not_keep_the_others_from_what_comes(
+    store: Store, database_url: str, admin_url: str
+):
+    """A release reads what had stopped one view: until that is through, no report could be made."""
+    history = History(1)
+    history.play(200)
+    await history.append(store)
+    runner = Runner(database_url, 0, limits=RunnerLimits(batch_max=1, pause_s=0.0, turn_s=0.0))
+    await runner.catch_up()
+    await runner.close()
+    before = len(history.booked)
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute("TRUNCATE ledger_p00.totals")
+        connection.execute("UPDATE ledger_p00.projections SET position = 0 WHERE view = 'totals'")
+    history.play(3)
+    await history.append(store)
+    seen: list[dict[str, int]] = []
+    read = runner._feed.read
+
+    async def read_and_look(after: int, head: int) -> Any:
+        seen.append(positions(database_url))
+        if len(seen) == 20:
+            history.play(3)
+            await history.append(store)
+        return await read(after, head)
+
+    runner._feed.read = read_and_look  # type: ignore[method-assign, assignment]
+    await runner.catch_up()
+    await runner.close()
+    ahead = [each for each in seen if each["balances"] == len(history.booked)]
+    assert min(each["totals"] for each in ahead) < before // 2
+    await check_views(database_url, len(history.booked))
+
+
 async def test_no_view_is_written_on_another_server_than_the_log_is_read_from(
     store: Store, database_url: str
 ):
