@@ -85,8 +85,8 @@ def _known(protocol: str) -> set[tuple[int, Any]]:
 
 def _may_bury(protocol: str, answer: Answer) -> bool:
     """Whether the refusal may be that of an unknown bet's refund, which leaves a tombstone."""
-    operations = ("refund", "rollback")
-    return answer.refusal in {expected(protocol, "original_not_found", name) for name in operations}
+    operation = "refund" if protocol == "betbrothers" else "rollback"
+    return answer.refusal == expected(protocol, "original_not_found", operation)
 
 
 class _Errors(logging.Handler):

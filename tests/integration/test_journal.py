@@ -437,3 +437,20 @@ async def test_a_backlog_is_bounded_by_its_bytes_too(
         await writes(journal, 17)
         journal.record(entry("after"))
     assert written(database_url)[-1] == "after"
+
+
+async def test_a_backlog_stays_bounded_by_its_bytes_while_nothing_can_be_written(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is put back after a try counts on: an outage has thousands of them."""
+
+    async def failing(url, purpose):
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(module, "connect", failing)
+    journal = Journal(database_url, Metrics())
+    monkeypatch.setattr(module, "BYTES_MAX", 100_000)
+    for number in range(10):
+        journal.record(entry(f"large-{number}", body=b"x" * 60_000))
+        await journal._flush()
+    assert count(journal, "journal_rows_lost") == 8

@@ -7,7 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -300,11 +300,14 @@ async def test_a_second_runner_waits_and_takes_over(
 async def test_when_the_first_ends_the_second_is_there(store: Store, database_url: str):
     """A rolling restart leaves no gap longer than a poll."""
     history = History(2)
-    async with running(database_url) as second:
-        await until(lambda: all(writer.ready for writer in second.writers))
-        async with running(database_url):
+    async with AsyncExitStack() as ending:
+        first = await ending.enter_async_context(running(database_url))
+        await until(lambda: all(writer.ready for writer in first.writers))
+        async with running(database_url) as second:
             await asyncio.sleep(0.2)
-            await second.close()
+            assert not any(writer.ready for writer in second.writers)
+            await ending.aclose()
+            await until(lambda: all(writer.ready for writer in second.writers))
             history.play(100)
             await history.append(store)
             await until(lambda: all_at(database_url, len(history.booked)))

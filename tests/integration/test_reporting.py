@@ -6,6 +6,8 @@ import asyncio
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -152,3 +154,39 @@ async def test_a_report_that_takes_too_long_says_what_to_do(reporting, monkeypat
     reports = Reports(database_url, 1, Currencies(), answer_s=0.5)
     with pytest.raises(ReportTooLong, match="narrow the period"):
         await asyncio.to_thread(_make, reports, "totals", EVER, Filters(), whose)
+
+
+async def test_the_query_of_a_report_that_was_killed_ends_with_it(
+    database_url: str, admin_url: str
+) -> None:
+    """It kept its table from a rebuild, and a core busy, for ten minutes more."""
+    code = f"""
+import asyncio
+from projections.reports.source import open_snapshot
+
+async def main():
+    async with open_snapshot({database_url!r}, 0, ("journal",)) as snapshot:
+        print("begun", flush=True)
+        await snapshot._connection.execute("SELECT count(*) FROM generate_series(1, 1000000000000)")
+
+asyncio.run(main())
+"""
+    arguments = sys.executable, "-c", code
+    process = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    await asyncio.to_thread(wait_until, lambda: running(admin_url) == 1)
+    process.kill()
+    await process.wait()
+    await asyncio.to_thread(wait_until, lambda: running(admin_url) == 0)
+
+
+def running(admin_url: str) -> int:
+    """How many such queries of reports run in this database."""
+    query = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name LIKE 'wallet-ledger report%' AND query LIKE '%generate_series%'
+        AND state = 'active'"""
+    with psycopg.connect(admin_url) as connection:
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -127,6 +127,7 @@ async def test_gpas_gets_its_own_report_with_exactly_its_fields(url):
         "transaction_count_rollback": 1,
     }
     assert (spb["total_win"], spb["total_win_rollback"], spb["total_ggr"]) == (5, 5, 20)
+    assert spb["transaction_count_rollback"] == 1
     assert [row["provider_code"] for row in filtered["data"]] == ["SPB"]
     assert empty == {"status": "success", "data": []}
 

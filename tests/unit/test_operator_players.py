@@ -245,7 +245,7 @@ async def test_a_game_that_one_partition_refuses_is_not_enabled():
             )
             later = START + timedelta(hours=1)
             second = replace(first, movement_id="n", recorded_at=later, reason="still faulty")
-            return [[(1, first, "00")], [(1, second, "01")], [(1, first, "02")], []]
+            return [[(1, second, "00")], [(1, first, "01")], [(1, second, "02")], []]
 
     async with running(Halfway()) as desk:
         answer = await desk.get(f"/games/{SLOTS}/g1")

@@ -46,6 +46,7 @@ async def test_a_refusal_is_answered_as_a_problem_with_its_name():
         answer = await desk.get("/players/p1")
     assert answer.status == 404
     assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Cache-Control"] == "no-store"
     assert answer.json == {
         "type": "urn:wallet-ledger:problem:unknown_player",
         "title": "No such player",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlencode
 
@@ -11,12 +12,13 @@ import pytest
 from adapters.operator.auth import utc_now
 from adapters.operator.gpas_report import provider_code
 from adapters.operator.rounds import ROUNDS_PAGE_MAX
+from adapters.settings import ReportSettings
 from projections.reports.asked import Filters
 from projections.reports.errors import AppendUnderWay, UnsoundEvents
-from projections.reports.period import Period
+from projections.reports.period import Period, read_period
 from projections.reports.report import Report, Table, columns
 from projections.reports.rounds import RoundRow
-from tests.unit.operator_fakes import Desk, MemoryViews, running
+from tests.unit.operator_fakes import SETTINGS, Desk, MemoryViews, running
 
 NOON = datetime(2030, 1, 31, 12, tzinfo=UTC)
 REPORT = Report(
@@ -224,7 +226,18 @@ async def test_rounds_page_by_page_with_ids_of_any_kind():
             seen += [each["round_id"] for each in answer.json["rounds"]]
             following = answer.json["next"]
             path = following and f"/rounds?limit=2&after={quote(following)}"
+        assert (await desk.get("/rounds?limit=5")).json["next"] is None
     assert seen == ids
+
+
+async def test_days_are_those_of_the_configured_zone_where_a_call_does_not_say():
+    """Malta's casino day is not UTC's."""
+    views = MemoryViews(made=REPORT)
+    zone = replace(SETTINGS, reports=ReportSettings(time_zone="Asia/Kolkata"))
+    async with running(views=views, settings=zone) as desk:
+        await desk.get("/reports/totals?to=2030-01-31")
+    ((_, period, _),) = views.asked
+    assert period == read_period(None, "2030-01-31", "Asia/Kolkata")
 
 
 async def test_a_round_by_its_id_and_one_that_is_not_there():

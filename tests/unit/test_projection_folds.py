@@ -148,11 +148,12 @@ def test_what_is_odd_has_a_kind_and_each_kind_once(event: Any, kinds: tuple[str,
     assert kinds_of(event) == kinds
 
 
-def test_a_balance_that_does_not_follow_is_refused_within_a_batch():
+@pytest.mark.parametrize("leap", [{"balance_real": 11}, {"balance_real": 10, "balance_bonus": 1}])
+def test_a_balance_that_does_not_follow_is_refused_within_a_batch(leap):
     """The view checks the ledger as it goes."""
     events = [
         movement(e.Deposited, real=5, balance_real=5),
-        movement(e.Deposited, real=5, balance_real=11),
+        movement(e.Deposited, real=5, **leap),
     ]
     with pytest.raises(BrokenView, match="balance"):
         view_named("balances").fold(entries(events))

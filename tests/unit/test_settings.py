@@ -436,6 +436,10 @@ BAD = [
         "limits.body_timeout_s: expected a number of seconds from 0.1 to 60, got nan",
     ),
     (
+        "[limits]\nbody_bytes_max = 65537",
+        "limits.body_bytes_max: expected a whole number from 1024 to 65536, got 65537",
+    ),
+    (
         "[limits]\ncommand_age_max_s = 3\nanswer_timeout_s = 3",
         "limits.answer_timeout_s: expected more than limits.command_age_max_s (3), got 3",
     ),
