@@ -138,7 +138,8 @@ class EmbeddedPostgres:
         """Start the server or adopt the one that runs; returns when it takes connections.
 
         Creates the data directory, the database `wallet_ledger` and its login where they are
-        missing. Blocks for up to a minute. Raises `EmbeddedError`.
+        missing. Blocks for up to a minute. Raises `EmbeddedError`; OSError where a directory cannot
+        be made, `psycopg.Error` where the server does not do what it is asked at its start.
         """
         with self._exclusive():
             if self._account() is not None:
@@ -330,6 +331,8 @@ class EmbeddedPostgres:
         """Make the data directory beside its place, and move it there whole."""
         if self.data_dir.exists() and any(self.data_dir.iterdir()):
             raise EmbeddedError(f"{self.data_dir} is not empty and holds no database")
+        if self.data_dir.is_mount():
+            raise EmbeddedError(f"{self.data_dir} is a mount point: name a directory below it")
         fresh = self.data_dir.with_name(f".{self.data_dir.name}.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)

@@ -110,21 +110,37 @@ def serves(pid: int, data_dir: Path) -> bool:
     """Whether a process works in a directory: after a crash its number may be a stranger's."""
     if not PROCESSES.is_dir():
         return _exists(pid)
+    process = PROCESSES / str(pid)
     try:
-        return (PROCESSES / str(pid) / "cwd").readlink() == data_dir.resolve()
-    except PermissionError:
-        return _exists(pid)
+        return _works_in(process, data_dir)
+    except PermissionError:  # root without CAP_SYS_PTRACE, or another user's process
+        return _name(process) == "postgres" and _owner(process) == _owner(data_dir)
     except OSError:
         return False
 
 
 def server_processes(data_dir: Path) -> list[int]:
-    """All processes of a directory's server, orphans too; none where processes cannot be seen."""
-    return [
-        int(entry.name)
-        for entry in PROCESSES.glob("[0-9]*")
-        if _name(entry) == "postgres" and serves(int(entry.name), data_dir)
-    ]
+    """All processes of a directory's server, orphans too.
+
+    Without those that we may not look into: they may be another directory's.
+    """
+    found = []
+    for process in PROCESSES.glob("[0-9]*"):
+        with suppress(OSError):
+            if _name(process) == "postgres" and _works_in(process, data_dir):
+                found.append(int(process.name))
+    return found
+
+
+def _works_in(process: Path, data_dir: Path) -> bool:
+    return (process / "cwd").readlink() == data_dir.resolve()
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return None
 
 
 def _name(process: Path) -> str:

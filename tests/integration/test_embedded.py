@@ -126,6 +126,30 @@ async def test_a_stopped_server_stays_stopped(server: EmbeddedPostgres):
     server.stop()
 
 
+def test_a_process_that_nobody_may_look_into_is_no_orphan_of_ours(
+    server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+):
+    """Root in a container may not: a second ledger's start killed the database of the first."""
+
+    def hidden(*_: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(postgres_programs, "_works_in", hidden)
+    assert server.is_running()
+    assert server._server_processes() == []
+    assert not postgres_programs.serves(1, server.data_dir)
+
+
+def test_a_mount_point_is_refused_before_a_database_is_made_for_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It cannot be moved into its place; a volume is best mounted one level up."""
+    monkeypatch.setattr(Path, "is_mount", lambda _: True)
+    server = EmbeddedPostgres(directory.with_name(f"mounted-{os.getpid()}"))
+    with pytest.raises(EmbeddedError, match="is a mount point: name a directory below it"):
+        server.start()
+
+
 def test_a_stale_pid_file_that_names_a_stranger_is_no_obstacle(
     server: EmbeddedPostgres, directory: Path
 ):
