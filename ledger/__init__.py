@@ -1,5 +1,5 @@
 """The ledger itself: rules of the wallet, events, store and group commit.
 
-The pure modules (money, commands, events, wallet, refusals, chain) import the standard library
-and msgspec only; nothing here imports `projections` or `adapters`.
+The pure modules (money, commands, events, wallet, refusals, chain, and all that these rest on)
+import the standard library and msgspec only; nothing here imports `projections` or `adapters`.
 """

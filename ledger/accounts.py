@@ -39,7 +39,6 @@ from ledger.events import (
     WithdrawalHeld,
     Withdrawn,
 )
-from ledger.money import UNITS_MAX
 from ledger.player import Limits, Player, PlayerEvent, Wallet
 from ledger.refusals import Refusal, Refused
 
@@ -91,7 +90,7 @@ def operator_movement(player: Player, command: OperatorMovement, stamp: Stamp) -
     )
     if short:
         return Refused(Refusal.INSUFFICIENT_FUNDS, "the balance does not cover the amount")
-    refused = overflow(wallet, max(change.real, change.bonus, 0), UNITS_MAX)
+    refused = overflow(wallet, max(change.real, change.bonus, 0))
     if refused is not None:
         return refused
     return (kind(**about_money(player, command, stamp, command.currency, change)),)

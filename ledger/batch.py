@@ -177,6 +177,7 @@ class Attempt:
         self.heads: dict[str, Head] = {}
         self.outcomes: list[tuple[Pending, Outcome]] = []
         self.questions: list[tuple[Pending, Recall]] = []
+        self.to_ask_first: list[Pending] = []
         self.postponed: list[Pending] = []
         self._asking: set[str] = set()
         self._read: dict[str, int] = {}
@@ -197,8 +198,9 @@ class Attempt:
     def decide(self, pending: Pending, stamp: Stamp) -> None:
         """Decide one command whose streams were admitted.
 
-        What needs an answer first goes to `questions`, and what must wait for the next batch to
-        `postponed`.
+        What needs an answer first goes to `questions`; or, where its player has moved already in
+        this batch, to `to_ask_first` of the next one, as others of his would move him again there.
+        What must wait for another batch goes to `postponed`.
         """
         head = self.heads[pending.stream]
         if (
@@ -282,7 +284,7 @@ class Attempt:
             self.questions.append((pending, recall))
             self._asking.add(pending.stream)
         else:
-            self.postponed.append(pending)
+            self.to_ask_first.append(pending)
 
     def _must_be_new(self, key: Key) -> None:
         if self.known.transaction(key) is None:

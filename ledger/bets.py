@@ -89,7 +89,7 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
         or (found is not None and found.currency != command.currency)
     ):
         return Refused(Refusal.CURRENCY_MISMATCH, f"the bet is not in {command.currency}")
-    refused = _win_refused(command, found, known) or overflow(wallet, command.amount, UNITS_MAX)
+    refused = _win_refused(command, found, known) or overflow(wallet, command.amount)
     if refused is None and found is not None:
         refused = _sum_overflow(found.wins, command.amount)
     if refused is not None:
@@ -99,7 +99,7 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
         exceptions += ("late_win",)
     if found is not None and command.round_id not in (None, found.round_id):
         exceptions += ("round_mismatch",)
-    unbound = found is None and command.round_id is None
+    is_its_own = found is None and command.round_id is None
     fields = _about(player, command, stamp, command.currency, _split(command.amount, found))
     if found is not None:
         game = game_of(found, command.bet_key)
@@ -110,7 +110,7 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
         **fields,
         round_id=(command.round_id or own_round(command.key)) if found is None else found.round_id,
         opens_round=found is None,
-        closes_round=(command.closes_round or unbound) and (found is None or not found.closed),
+        closes_round=(command.closes_round or is_its_own) and (found is None or not found.closed),
         refers_to=command.bet_key,
         exceptions=exceptions,
     )
@@ -334,7 +334,7 @@ def _refund(player: Player, command: Reversal, stamp: Stamp, found: Round, bet: 
     if found.settled(bet):
         return Refused(Refusal.ORIGINAL_SETTLED, "the bet was settled by a win")
     stake = Wallet(bet.real, bet.bonus)
-    refused = overflow(player.wallets[found.currency], stake.total, UNITS_MAX)
+    refused = overflow(player.wallets[found.currency], stake.total)
     if refused is not None:
         return refused
     fields = _about_reversal(player, command, stamp, found, stake)

@@ -30,7 +30,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Stamp(msgspec.Struct, frozen=True, gc=False):
-    """When a command is decided, and the movement id that its first event gets.
+    """When a command is decided, and the movement id that all of its events get.
 
     Made outside `decide`.
     """

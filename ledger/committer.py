@@ -14,15 +14,16 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Protocol
 
 import msgspec
 import structlog
 
 from ledger.batch import Attempt, Head, Outcome, Pending, set_aside, streams_of
-from ledger.codec import player_stream
+from ledger.codec import UnreadableEvent, player_stream
 from ledger.commands import Command, SetGame
+from ledger.decisions import Recall
 from ledger.loading import Loader
+from ledger.observer import Observer
 from ledger.outage import Outage
 from ledger.player import Player, readmit
 from ledger.recent import RecentKeys
@@ -56,22 +57,6 @@ class CommitterLimits(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_every: int = 200
     notify_pause_s: float = 0.05
     retry_pause_s: float = 0.05
-
-
-class Observer(Protocol):
-    """Who wants to know what the committer does (metrics)."""
-
-    def batch(self, size: int, seconds: float) -> None:
-        """A batch of commands was committed."""
-
-    def conflict(self) -> None:
-        """Another process had written; the batch is decided again."""
-
-    def unknown(self) -> None:
-        """It is not known whether a commit took place."""
-
-    def reconnected(self) -> None:
-        """A connection to the database was lost and made anew."""
 
 
 _TRIES_TOGETHER = 3
@@ -270,6 +255,7 @@ class Committer:
             return Tried.LOST
         self._outage.passed(len(wanted.events))
         self._keep(attempt)
+        self._queue.extendleft(reversed(attempt.to_ask_first))
         self._queue.extend(attempt.postponed)  # behind the others: they may be many, of one player
         for pending, outcome in attempt.outcomes:
             pending.resolve(outcome)
@@ -301,6 +287,17 @@ class Committer:
     async def _answer_questions(self, attempt: Attempt, now: datetime) -> None:
         """Look up what decisions asked for, and decide those commands again."""
         questions = attempt.take_questions()
+        try:
+            await self._learn(attempt, questions)
+        except UnreadableEvent as error:  # the others of the batch shall not pay for it
+            asked = [pending for pending, _ in questions]
+            log.error("stream_unreadable", streams=list(streams_of(asked)), error=str(error))
+            set_aside(asked, set(streams_of(asked)))
+            return
+        for pending, _ in questions:
+            attempt.decide(pending, pending.stamp(now))
+
+    async def _learn(self, attempt: Attempt, questions: list[tuple[Pending, Recall]]) -> None:
         recalls = [recall for _, recall in questions]
         if keys := {recall.transaction for recall in recalls if recall.transaction}:
             attempt.known.learn(await self._loader.transactions(keys))
@@ -311,8 +308,6 @@ class Committer:
         }
         for name, found in (await self._loader.rounds(rounds) if rounds else {}).items():
             attempt.learn_round(name, found)
-        for pending, _ in questions:
-            attempt.decide(pending, pending.stamp(now))
 
     async def _refresh(self, conflicts: Conflicts) -> None:
         """Forget what others have overtaken, and read back what they used."""
@@ -397,4 +392,6 @@ class Committer:
                     await self._store.save_snapshots(rows, generation)
             except StoreUnavailable as error:
                 log.warning("after_append_failed", error=str(error))
+                if generation == self._generation:  # with the next append
+                    self._snapshots = {row.stream: row for row in rows} | self._snapshots
             await asyncio.sleep(self.limits.notify_pause_s)

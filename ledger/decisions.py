@@ -8,7 +8,8 @@ from typing import Any, Final, Protocol, TypeAlias
 import msgspec
 
 from ledger.commands import Command, MoneyCommand, Stamp
-from ledger.events import Event, Movement
+from ledger.events import Event, Movement, RefundTombstoned
+from ledger.money import UNITS_MAX
 from ledger.player import Player, PlayerEvent, Session, Wallet
 from ledger.refusals import Refusal, Refused
 
@@ -135,9 +136,9 @@ def about_money(
     }
 
 
-def overflow(wallet: Wallet, amount: int, most: int) -> Refused | None:
+def overflow(wallet: Wallet, amount: int) -> Refused | None:
     """A refusal if crediting ``amount`` would make a balance larger than the ledger can hold."""
-    if max(wallet.real, 0) + wallet.bonus + wallet.held + amount > most:
+    if max(wallet.real, 0) + wallet.bonus + wallet.held + amount > UNITS_MAX:
         return Refused(Refusal.MALFORMED_REQUEST, "the balance would be too large")
     return None
 
@@ -147,6 +148,6 @@ def first_answer(event: Event) -> Refused | None:
 
     None for every event whose call succeeded (rule 8).
     """
-    if event.NAME == "refund_tombstoned.v1":
+    if isinstance(event, RefundTombstoned):
         return Refused(Refusal.ORIGINAL_NOT_FOUND, "the bet to refund is not known")
     return None

@@ -14,7 +14,11 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What every event carries. ``recorded_at`` is UTC and never goes back within a stream."""
+    """What every event carries.
+
+    ``recorded_at`` is UTC and never goes back within a player's stream. ``movement_id`` is that of
+    the command: where one books several events they share it.
+    """
 
     NAME: ClassVar[str]
     """The versioned name under which the event is stored."""

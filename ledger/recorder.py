@@ -1,6 +1,7 @@
 """The eventsourcing library's recorder on the ledger's tables: read the log, follow it, replay.
 
-For audits and projections, in threads. It never writes: the log has one way in, `ledger.store`.
+For whoever follows the log with that library; the service itself does not need it. It never
+writes: the log has one way in, `ledger.store`.
 """
 
 from __future__ import annotations

@@ -16,10 +16,11 @@ from typing import Final, Self
 from ledger.batch import Accepted, Outcome
 from ledger.codec import game_stream, open_state, partition_of, player_stream
 from ledger.commands import Command, SetGame
-from ledger.committer import Committer, CommitterLimits, Observer
+from ledger.committer import Committer, CommitterLimits
 from ledger.events import Event
 from ledger.forwarding import ALONE, Place, Workers
 from ledger.lookups import SessionLookups
+from ledger.observer import Observer
 from ledger.outage import Outage
 from ledger.refusals import Refused
 from ledger.store import (
@@ -55,7 +56,8 @@ class Ledger:
     """All partitions of one database. Use as an asynchronous context manager.
 
     Errors of the database never leave it: a command is answered `Refusal.UNAVAILABLE` in time.
-    Reads raise `ledger.store.StoreUnavailable`.
+    Reads raise `ledger.store.StoreUnavailable`, `ledger.codec.UnreadableEvent` for an event that
+    was altered, `ledger.store.StoreRejected` or UnicodeEncodeError for an id that cannot be stored.
     """
 
     def __init__(

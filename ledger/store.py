@@ -18,6 +18,7 @@ import structlog
 from msgspec.structs import astuple
 
 from ledger import arrays
+from ledger.decisions import Key
 from ledger.endpoints import (
     READ_S,
     Appender,
@@ -37,6 +38,7 @@ __all__ = [
     "EventRow",
     "LoadedStream",
     "MemoryOutdated",
+    "RoundName",
     "SessionRow",
     "SnapshotRow",
     "Store",
@@ -46,9 +48,6 @@ __all__ = [
 ]
 
 log = structlog.get_logger(__name__)
-
-Key: TypeAlias = tuple[str, str]
-"""Integration and idempotency key."""
 
 RoundName: TypeAlias = tuple[str, str, str]
 """Player, integration and round id."""
@@ -150,7 +149,10 @@ class Store:
 
     @property
     def generation(self) -> int:
-        """Grows when what was read before is not to be trusted: a connection was lost since."""
+        """Grows when what was read before is not to be trusted.
+
+        The connection that appends was lost since, or one reached another server.
+        """
         return self._home.generation
 
     async def close(self) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import psycopg
 import pytest
 
+from ledger.codec import UnreadableEvent
 from ledger.commands import BlockPlayer, SetGame
+from ledger.events import Movement
+from ledger.loading import Loader
 from ledger.player import LAST_ROUNDS_MAX, OPEN_ROUNDS_MAX, PAST_ROUNDS_MAX
 from ledger.refusals import Refusal, Refused
-from ledger.service import Accepted
-from ledger.store import CommitUnknown
+from ledger.service import Accepted, Outcome
+from ledger.store import AppendBatch, CommitUnknown
 from tests.faults.ledgers import Process, bet, booked, cents, opened, query, refund, win
 
 
@@ -495,3 +499,52 @@ async def test_a_stream_that_cannot_be_read_costs_the_others_nothing(
         assert isinstance(outcomes[-1], Refused)
         assert outcomes[-1].refusal is Refusal.INTERNAL
         assert sizes == [10]
+
+
+async def test_an_event_that_cannot_be_read_costs_only_who_asked_for_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider repeats such a refund for hours; each try emptied the memory for everybody."""
+    async with opened(database_url) as process:
+        good, bad = await process.player("ann"), await process.player("bob")
+        await process.accepted(bet(good, "warm"))
+
+        async def unreadable(*_: object) -> None:
+            raise UnreadableEvent("event bet_placed.v1: altered")
+
+        monkeypatch.setattr(Loader, "transactions", unreadable)
+        monkeypatch.setattr(Loader, "heads", unreadable)  # nobody's wallet is read again
+        sizes = watch_appends(process, monkeypatch)
+        waiting = [process.ledger.execute(bet(good, f"b-{number}", 1)) for number in range(10)]
+        waiting.append(process.ledger.execute(refund(bad, "r-1", "old", player_id="bob")))
+        outcomes = await asyncio.gather(*waiting)
+        assert [type(outcome) for outcome in outcomes] == [Accepted] * 10 + [Refused]
+        assert isinstance(outcomes[-1], Refused)
+        assert outcomes[-1].refusal is Refusal.INTERNAL
+        assert sizes == [10]
+
+
+async def test_what_must_be_looked_up_is_not_overtaken_by_all_that_comes_later(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refund beside a player's quick bets waited behind them again and again, up to its end."""
+    async with opened(database_url) as process:
+        session = await process.player(money=100_000)
+        store = process.ledger.stores[0]
+        append = store.append
+        later: list[asyncio.Future[Outcome]] = []
+
+        async def joined(batch: AppendBatch, *limits: Any) -> Any:
+            if len(later) < 10:
+                command = bet(session, f"later-{len(later)}")
+                later.append(asyncio.ensure_future(process.ledger.execute(command)))
+                await asyncio.sleep(0)  # it is in the queue
+            return await append(batch, *limits)
+
+        monkeypatch.setattr(store, "append", joined)
+        first = [bet(session, "b-0"), refund(session, "r-1", "never"), bet(session, "b-1")]
+        await asyncio.gather(*(process.ledger.execute(command) for command in first))
+        await asyncio.gather(*later)
+        found = await process.ledger.events("ann", 0, 100)
+    order = [event.key for _, event, _ in found if isinstance(event, Movement)]
+    assert order.index("r-1") < order.index("later-0")

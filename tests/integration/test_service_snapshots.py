@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from ledger.commands import ReadPlayer
 from ledger.refusals import Refusal
+from ledger.store import StoreUnavailable
 from tests.faults.ledgers import Process, bet, cents, opened, query
 
 EVENTS = 1_000
@@ -81,6 +82,31 @@ async def test_a_snapshot_is_due_once_in_so_many_events(
     assert newest == saved[-1]
     assert saved == sorted(saved)
     assert all(after - before >= 20 for before, after in pairwise([0, *saved]))
+
+
+async def test_a_snapshot_that_could_not_be_saved_is_saved_with_the_next_append(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the player's next load would read twice as many events as it may."""
+    async with opened(database_url, snapshot_every=20) as one:
+        store = one.ledger.stores[0]
+        save = store.save_snapshots
+        failed = asyncio.Event()
+
+        async def failing_once(rows, generation):
+            if failed.is_set():
+                return await save(rows, generation)
+            failed.set()
+            raise StoreUnavailable("away")
+
+        monkeypatch.setattr(store, "save_snapshots", failing_once)
+        session = await one.player(money=1_000_000)
+        for number in range(20):
+            await one.accepted(bet(session, f"b-{number}", 1))
+        async with asyncio.timeout(10):
+            await failed.wait()
+        await one.accepted(bet(session, "next", 1))
+        assert 20 <= await _saved(database_url, 20) < 40
 
 
 async def test_a_snapshot_and_the_events_alone_give_the_same_player(

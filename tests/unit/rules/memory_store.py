@@ -14,13 +14,13 @@ from typing import Final, TypeVar
 
 import psycopg
 
+from ledger.decisions import Key
 from ledger.home import Home
 from ledger.store import (
     AppendBatch,
     CommitUnknown,
     Conflicts,
     EventRow,
-    Key,
     LoadedStream,
     RoundName,
     SessionRow,
