@@ -49,9 +49,8 @@ def create_app(
     """
     journal = Journal(url, metrics)
     ledger = configured_ledger(url, settings, metrics, place)
-    speaking = {provider.SETTINGS: provider for provider in PROVIDERS.values()}
     providers = {
-        name: speaking[type(integration)](name, integration, ledger, settings.currencies)
+        name: PROVIDERS[integration.protocol](name, integration, ledger, settings.currencies)
         for name, integration in settings.integrations.items()
     }
     app = web.Application(middlewares=[_problems])

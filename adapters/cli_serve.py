@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from adapters.command_line import config_option
+from adapters.command_line import CommandError, config_option
 from adapters.settings import Settings
 from adapters.telemetry import configure_logging
 
@@ -41,9 +41,12 @@ def _shared_metrics(workers: int) -> Iterator[None]:
         os.environ.pop(_SHARED_DIRECTORY, None)
         yield
     elif named := os.environ.get(_SHARED_DIRECTORY):
-        Path(named).mkdir(parents=True, exist_ok=True)
-        for file in Path(named).glob("*.db"):
-            file.unlink()
+        try:
+            Path(named).mkdir(parents=True, exist_ok=True)
+            for file in Path(named).glob("*.db"):
+                file.unlink()
+        except OSError as error:
+            raise CommandError(f"{_SHARED_DIRECTORY}: {named}: {error.strerror}") from error
         yield
     else:
         with TemporaryDirectory(prefix="wallet-ledger-metrics-") as made:

@@ -70,7 +70,7 @@ async def _seed_players(ledger: Ledger, settings: Settings) -> None:
 async def _print_example(ledger: Ledger, settings: Settings) -> None:
     """Print where the service is and a signed bet that works as it stands."""
     assert settings.demo is not None
-    base_url = f"http://{settings.server.host}:{settings.server.port}"
+    base_url = settings.server.url
     lines = [
         f"wallet-ledger serves on {base_url}",
         f"  providers     {', '.join(f'/{name}' for name in settings.integrations)}",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from hashlib import sha256
 from hmac import compare_digest
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 RSA_BITS_MIN = 2048
-"""Shorter RSA keys are taken with a warning only: the provider chooses its own."""
+"""A shorter public key is taken with a warning only: the provider chooses its own."""
 
 
 class BadKey(ValueError):
@@ -27,9 +28,11 @@ class Secret:
     """For comparing a presented token without keeping it."""
 
     def __init__(self, text: str) -> None:
-        """Raises `BadKey` for white space at an end: it got there by mistake, and none matches."""
+        """Raises `BadKey` for what no secret is: bytes that are no text, white space at an end."""
         if text != text.strip():
             raise BadKey("the secret begins or ends with white space")
+        if not _is_text(text):
+            raise BadKey("the secret is not UTF-8 text")
         self._text = text
         self.sha256 = sha256(text.encode()).digest()
         self.id = self.sha256.hex()[:8]
@@ -68,7 +71,7 @@ class PublicKey:
         """``pem`` is a PEM public key. Raises `BadKey`."""
         try:
             key = serialization.load_pem_public_key(pem.encode())
-        except ValueError:
+        except (ValueError, UnsupportedAlgorithm):
             raise BadKey("expected a PEM public key") from None
         if not isinstance(key, RSAPublicKey):
             raise BadKey("expected an RSA public key, got another kind")
@@ -92,7 +95,7 @@ class SigningKey:
         """``pem`` is an unencrypted PEM private key. Raises `BadKey`."""
         try:
             key = serialization.load_pem_private_key(pem.encode(), password=None)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             raise BadKey("expected a PEM private key without a passphrase") from None
         if not isinstance(key, RSAPrivateKey):
             raise BadKey("expected an RSA private key, got another kind")
@@ -101,6 +104,15 @@ class SigningKey:
 
     def __repr__(self) -> str:
         return f"SigningKey(id={self.id!r})"
+
+
+def _is_text(text: str) -> bool:
+    """False for what stands for bytes of the environment that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _key_id(key: RSAPublicKey) -> str:

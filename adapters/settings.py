@@ -32,6 +32,12 @@ class Server:
     trusted_proxies: tuple[Network, ...] = ()
     """Only from these is the last X-Forwarded-For address believed."""
 
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
@@ -40,7 +46,7 @@ class Database:
     url: Secret | None = None
     """None: the embedded PostgreSQL in ``data_dir``."""
     migrate_url: Secret | None = None
-    """A role that may create schemas, for `init`; None: ``url``."""
+    """A role that may create schemas, for `init` and the start of `serve`; None: ``url``."""
     data_dir: Path = Path("var/postgres")
     partitions: int = 1
 
@@ -95,6 +101,8 @@ class IntegrationSettings:
     """What every integration has, whatever its protocol."""
 
     name: str
+    protocol: str = ""
+    """The name of the module that speaks for it; empty where none is to."""
     policy: Policy = Policy()
     replay_balance: ReplayBalance = "original"
     """The balance in the answer to a replay: that of the first answer, or today's."""
@@ -106,6 +114,7 @@ class CommonSettings(TypedDict):
     """The fields of `IntegrationSettings`, as a protocol's own settings take them."""
 
     name: str
+    protocol: str
     policy: Policy
     replay_balance: ReplayBalance
     allow_ips: tuple[Network, ...]
@@ -182,4 +191,4 @@ class Settings:
     reports: ReportSettings = ReportSettings()
     demo: Demo | None = None
     warnings: tuple[str, ...] = ()
-    """One line each; for the log at start."""
+    """One line each; every command shows them at its start."""

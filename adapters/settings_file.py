@@ -64,7 +64,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "demo": ("players", "provider_keys"),
     "demo.players": tuple(field.name for field in fields(DemoPlayer)),
 }
-"""Every key that the file may hold, by table; those of integrations are `INTEGRATION_KEYS`."""
+"""Every key that the file may hold, by table; those of integrations stand beside
+`adapters.settings_integrations.PROTOCOL_KEYS`."""
 
 _CURRENCY_CODE = re.compile(r"[A-Za-z0-9]{2,12}")
 
@@ -100,7 +101,7 @@ def _table(file: Path, source: Source) -> dict[str, Any]:
         return tomllib.loads(source.read(file))
     except OSError as error:
         raise SettingsError(f"cannot read the file: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"not a TOML file: {' '.join(str(error).split())}") from None
 
 
@@ -128,10 +129,14 @@ def _parse(table: dict[str, Any], source: Source, file: Path) -> Settings:
 def _server(root: Section) -> Server:
     section = root.section("server", KEYS["server"])
     default = Server()
+    port = section.integer("port", default.port, low=0, high=65_535)
+    workers = section.integer("workers", default.workers, low=1, high=256)
+    if port == 0 and workers > 1:
+        raise SettingsError(f"{section.name('port')}: 0 gives each of several workers another port")
     return Server(
         host=section.text("host", default.host),
-        port=section.integer("port", default.port, low=0, high=65_535),
-        workers=section.integer("workers", default.workers, low=1, high=256),
+        port=port,
+        workers=workers,
         trusted_proxies=section.networks("trusted_proxies"),
     )
 
@@ -142,10 +147,14 @@ def _database(root: Section) -> Database:
     url, migrate_url = _database_url(section, "url"), _database_url(section, "migrate_url")
     if migrate_url is not None and url is None:
         raise SettingsError("database.migrate_url: needs database.url, of the same database")
+    try:
+        data_dir = root.source.path(section.text("data_dir", str(default.data_dir))).resolve()
+    except ValueError as error:
+        raise SettingsError(f"{section.name('data_dir')}: {error}") from None
     return Database(
         url=url,
         migrate_url=migrate_url,
-        data_dir=root.source.path(section.text("data_dir", str(default.data_dir))).resolve(),
+        data_dir=data_dir,
         partitions=section.integer("partitions", default.partitions, low=1, high=100),
     )
 

@@ -10,10 +10,10 @@ from adapters.providers.protocol import Provider
 from adapters.providers.registry import PROVIDERS
 from adapters.settings import CommonSettings, IntegrationSettings
 from adapters.settings_reader import Section, SettingsError
-from ledger.commands import Policy
+from ledger.commands import OPERATOR, Policy
 
-RESERVED_NAMES = frozenset({"api", "console", "health", "metrics", "operator"})
-"""First segments of the service's own paths: no integration may be called so."""
+RESERVED_NAMES = frozenset({"api", "console", "health", "metrics", OPERATOR})
+"""First segments of the service's own paths, and whose the operator's own movements are."""
 
 COMMON_KEYS = (
     "protocol",
@@ -28,16 +28,15 @@ COMMON_KEYS = (
 """Keys of every integration."""
 
 
-def protocol_keys(provider: type[Provider]) -> tuple[str, ...]:
-    """Keys that a protocol adds; under another protocol they are unknown."""
+def _protocol_keys(provider: type[Provider]) -> tuple[str, ...]:
     common = {field.name for field in fields(IntegrationSettings)}
     return tuple(field.name for field in fields(provider.SETTINGS) if field.name not in common)
 
 
 PROTOCOL_KEYS: Mapping[str, tuple[str, ...]] = {
-    name: protocol_keys(provider) for name, provider in PROVIDERS.items()
+    name: _protocol_keys(provider) for name, provider in PROVIDERS.items()
 }
-"""The same by protocol."""
+"""Keys that each protocol adds to `COMMON_KEYS`; under another protocol they are unknown."""
 
 _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _SESSION_TTL_MAX_S = 366 * 86_400
@@ -55,14 +54,15 @@ def _integration(name: str, section: Section) -> IntegrationSettings:
             f"{section.path}: not a name for an integration: a-z, 0-9, _ and - only,"
             f" and none of {reserved}"
         )
-    provider = PROVIDERS[section.choice("protocol", tuple(PROVIDERS))]
-    section.allow((*COMMON_KEYS, *protocol_keys(provider)))
-    return provider.read_settings(section, _common(name, section))
+    protocol = section.choice("protocol", tuple(PROVIDERS))
+    section.allow((*COMMON_KEYS, *_protocol_keys(PROVIDERS[protocol])))
+    return PROVIDERS[protocol].read_settings(section, _common(name, protocol, section))
 
 
-def _common(name: str, section: Section) -> CommonSettings:
+def _common(name: str, protocol: str, section: Section) -> CommonSettings:
     return {
         "name": name,
+        "protocol": protocol,
         "policy": _policy(section),
         "replay_balance": section.choice("replay_balance", ("original", "current"), "original"),
         "allow_ips": section.networks("allow_ips"),

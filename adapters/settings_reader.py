@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,8 +69,11 @@ class Source:
         return self.texts[file]
 
     def path(self, text: str) -> Path:
-        """A path in the configuration file."""
-        return self.directory / Path(text).expanduser()
+        """A path in the configuration file. Raises ValueError where it names nobody's home."""
+        try:
+            return self.directory / Path(text).expanduser()
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
 
     def warn(self, line: str) -> None:
         """Something that does not stop the start, but that somebody should know."""
@@ -99,7 +102,7 @@ class Source:
         try:
             text = self.read(self.path(name))
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            reason = error.strerror if isinstance(error, OSError) else "no such path, or not UTF-8"
             raise SettingsError(f"{path}: cannot read file {_shown(name)}: {reason}") from None
         if not _is_public(text):
             self.note_secret_file(self.path(name))
@@ -193,6 +196,8 @@ class Section:
             raise self._bad(key, "a string that is not empty")
         if "\0" in found:
             raise SettingsError(f"{self.name(key)}: holds NUL")
+        if found != found.strip():
+            raise self._bad(key, "a string without white space at its ends")
         return str(found)
 
     def choice(
@@ -225,12 +230,6 @@ class Section:
         """A required secret: in the file itself, ``env:NAME`` or ``file:PATH``."""
         return self.key(key, Secret)
 
-    def secret_text(self, key: str) -> str:
-        """As `secret`, for what is parsed at once."""
-        if key not in self._table:
-            raise SettingsError(f"{self.name(key)}: required")
-        return self._resolve(self.name(key), self._table[key])
-
     def database_url(self, key: str) -> Secret:
         """A database URL: a secret, though one without a password may be read by anybody."""
         value = self._table[key]
@@ -242,7 +241,9 @@ class Section:
 
     def key(self, key: str, make: Callable[[str], Made]) -> Made:
         """A required secret or PEM key, made into what holds it."""
-        return _made(self.name(key), self.secret_text(key), make)
+        if key not in self._table:
+            raise SettingsError(f"{self.name(key)}: required")
+        return _made(self.name(key), self._resolve(self.name(key), self._table[key]), make)
 
     def live(self, key: str, make: Callable[[str], Made]) -> tuple[Made, ...]:
         """The one or two live secrets or keys under ``key``."""
@@ -269,11 +270,17 @@ class Section:
 
 def _network(name: str, item: object) -> Network:
     try:
-        if isinstance(item, str):
-            return ip_network(item)
+        if isinstance(item, str) and not _is_mapped(network := ip_network(item)):
+            return network
     except ValueError:
         pass
     raise SettingsError(f"{name}: expected an address or a network, got {_shown(item)}")
+
+
+def _is_mapped(network: Network) -> bool:
+    """Whether it is IPv4 in the dress of IPv6: no caller is known under such an address."""
+    address = network.network_address
+    return isinstance(address, IPv6Address) and address.ipv4_mapped is not None
 
 
 def _made(name: str, text: str, make: Callable[[str], Made]) -> Made:

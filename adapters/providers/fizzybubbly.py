@@ -207,6 +207,7 @@ def _base_url(section: Section) -> str:
     try:
         url = urlsplit(text)
         usable = url.scheme in {"http", "https"} and bool(url.hostname) and url.username is None
+        usable = usable and url.port != 0 and not any(map(str.isspace, text))
     except ValueError:
         usable = False
         url = urlsplit("")

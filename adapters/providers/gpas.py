@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
@@ -259,12 +258,14 @@ class GpasProvider(Adapter[Gpas]):
 
     def _check_without_session(self, value: Decimal) -> None:
         """Raises `RefusedCall` (malformed_request) where no currency can hold the value."""
-        *others, last = self.currencies
-        for code in others:
-            with suppress(RefusedCall):
+        refused = []
+        for code in self.currencies:
+            try:
                 self._units(value, code)
-                return
-        self._units(value, last)
+            except RefusedCall as error:
+                refused.append(error)
+        if len(refused) == len(self.currencies):
+            raise refused[-1]
 
     def _units(self, value: Decimal, currency: str) -> int:
         """The value in ledger units."""

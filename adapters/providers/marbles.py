@@ -17,7 +17,7 @@ from adapters.providers.payload import Fields, malformed, parse_object
 from adapters.providers.protocol import Call, RefusedCall, Reply, Route
 from adapters.providers.signatures import sign_rsa, verify_rsa
 from adapters.settings import CommonSettings, IntegrationSettings, Marbles
-from adapters.settings_reader import Section
+from adapters.settings_reader import Section, SettingsError
 from ledger.commands import CreditWin, MoneyCommand, PlaceBet, ReadBalance, ReadPlayer, RefundBet
 from ledger.events import RefundTombstoned
 from ledger.money import LEDGER_DIGITS, MalformedAmount, from_fixed, to_fixed
@@ -85,6 +85,9 @@ class MarblesProvider(Adapter[Marbles]):
                     f" ask the provider for {RSA_BITS_MIN}"
                 )
         signing_key = section.key("signing_key", SigningKey)
+        if signing_key.key.key_size < RSA_BITS_MIN:
+            name, bits = section.name("signing_key"), signing_key.key.key_size
+            raise SettingsError(f"{name}: has {bits} bits only: make one of {RSA_BITS_MIN}")
         return Marbles(**common, public_keys=public_keys, signing_key=signing_key)
 
     def routes(self) -> Sequence[Route]:

@@ -67,15 +67,27 @@ def parse_query(query: str) -> dict[str, str]:
     Raises `RefusedCall` (malformed_request) where it is not UTF-8, a parameter comes twice, or
     there are more than `QUERY_FIELDS_MAX`.
     """
+    return _parameters(query, "query")
+
+
+def parse_form(body: bytes) -> dict[str, str]:
+    """The fields of a body that is a form (application/x-www-form-urlencoded).
+
+    Raises `RefusedCall` (malformed_request) as `parse_query`.
+    """
+    return _parameters(body.decode("ascii", "replace"), "body")
+
+
+def _parameters(text: str, where: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(
-            query, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX
+            text, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS_MAX
         )
     except ValueError:
-        malformed("query: not UTF-8, or too many parameters")
+        malformed(f"{where}: not UTF-8, or too many parameters")
     values = dict(pairs)
     if len(values) != len(pairs):
-        malformed("query: a parameter comes twice")
+        malformed(f"{where}: a parameter comes twice")
     return values
 
 
@@ -99,7 +111,10 @@ class Fields:
         self._path = path
 
     def identifier(self, name: str) -> str:
-        """A required opaque id: a string, or a JSON integer, which becomes a string."""
+        """A required opaque id: a string, or a JSON integer, which becomes a string.
+
+        Of `ID_LENGTH_MAX` characters at most, none of them NUL.
+        """
         value = self._values.get(name)
         if type(value) is str and 0 < len(value) <= ID_LENGTH_MAX and "\0" not in value:
             return value
@@ -124,7 +139,7 @@ class Fields:
         return value if type(value) is str and _id_problem(value) is None else None
 
     def text(self, name: str) -> str:
-        """A required string that is not empty, such as a currency's code."""
+        """A required string that would do as an `identifier`, such as a currency's code."""
         if type(self._values.get(name)) is not str:
             self._expected("a string", name)
         return self.identifier(name)
@@ -174,7 +189,8 @@ class Fields:
     def mark(self, name: str) -> str | None:
         """An optional text; a number becomes text.
 
-        None also for one that is empty or cannot be stored: a win is not to be lost for it.
+        Of any length that a body has. None also for one that is empty or cannot be stored: a win is
+        not to be lost for it.
         """
         value = self._values.get(name)
         if value is None or type(value) is BrokenText:

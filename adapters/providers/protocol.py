@@ -50,6 +50,7 @@ class Call(msgspec.Struct):
     body: bytes
     trace_id: str
     operation: str = ""
+    """A label of the metrics, so from a closed list and never from the wire."""
     player_id: str | None = None
     transaction_id: str | None = None
     """The provider's own id of the transaction."""
@@ -65,7 +66,7 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     headers: Mapping[str, str] = {}
-    """A body is JSON where they name no Content-Type."""
+    """Latin-1, as HTTP has it. A body is JSON where they name no Content-Type."""
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -80,6 +81,7 @@ class Route:
 
     method: str
     path: str
+    """Fixed: nothing of it is a variable."""
     operation: str
     handler: Handler
 
@@ -91,7 +93,7 @@ class Provider(Protocol):
     """Its fields beyond those that all have are the protocol's own keys of the configuration."""
 
     TOKEN_FIELDS: ClassVar[Sequence[str]]
-    """JSON fields and query parameters whose values are session tokens.
+    """JSON fields, form fields and query parameters whose values are session tokens or signatures.
 
     Blotted out in the call journal.
     """
@@ -112,7 +114,8 @@ class Provider(Protocol):
     def verify(self, call: Call) -> None:
         """Check the signature over the raw bytes, before anything is parsed.
 
-        Raises `RefusedCall`.
+        Where it covers parsed parameters, what cannot be parsed is an invalid signature too. Raises
+        `RefusedCall`.
         """
         ...
 
@@ -125,5 +128,8 @@ class Provider(Protocol):
         ...
 
     def refuse(self, call: Call, refused: Refused) -> Reply:
-        """The protocol's own answer to a refusal."""
+        """The protocol's own answer to a refusal.
+
+        Also of a call whose body was not read, verified or parsed.
+        """
         ...

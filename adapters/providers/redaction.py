@@ -46,6 +46,8 @@ class Redactor:
             return _withheld(body)
         if malformed and verified and b"\\u" not in body:
             return self._malformed(body)
+        if body[:1] != b"{":
+            body = self._form(body)
         if BACKSLASH not in body:
             return self._plain(body)
         if b"\\u" not in body:
@@ -55,6 +57,12 @@ class Redactor:
                 # Not orjson, which takes no integer beyond 64 bits.
                 return json.dumps(self._walk(parse_object(body)), default=str).encode()
         return _withheld(body)
+
+    def _form(self, body: bytes) -> bytes:
+        """A body that may be form fields, as some protocols send them."""
+        text = body.decode(errors="replace")
+        redacted = self.query(text)
+        return body if redacted is text else redacted.encode()
 
     def _plain(self, body: bytes) -> bytes:
         """A body without escapes, where one search finds the usual single token."""

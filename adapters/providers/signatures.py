@@ -1,4 +1,4 @@
-"""The signatures of the four protocols: each over the raw bytes and compared in constant time.
+"""The signatures of the protocols: each over the raw bytes and compared in constant time.
 
 Several secrets or keys are a rotation: any of them verifies, and the id of the one that did is the
 answer. A signature that is missing or cannot be read is refused like a wrong one.
@@ -39,12 +39,28 @@ def string_to_sign(method: str, uri: str, body: bytes) -> bytes:
 
 def verify_hex(secrets: Sequence[Secret], presented: str | None, message: bytes) -> str:
     """Id of the secret whose `hmac_sha256` was presented, in any case. Raises `RefusedCall`."""
-    return _match(secrets, hmac_sha256, message, _bytes(presented).lower())
+    return verify_with(secrets, hmac_sha256, _bytes(presented).lower(), message)
 
 
 def verify_sha1(secrets: Sequence[Secret], presented: str | None, message: bytes) -> str:
     """Id of the secret whose `sha1_suffixed` was presented, in capitals. Raises `RefusedCall`."""
-    return _match(secrets, sha1_suffixed, message, _bytes(presented))
+    return verify_with(secrets, sha1_suffixed, _bytes(presented), message)
+
+
+def verify_with(
+    secrets: Sequence[Secret],
+    sign: Callable[[Secret, bytes], bytes],
+    presented: bytes,
+    message: bytes,
+) -> str:
+    """Id of the secret with which ``sign`` makes what was presented, in constant time.
+
+    Raises `RefusedCall`.
+    """
+    for secret in secrets:
+        if hmac.compare_digest(sign(secret, message), presented):
+            return secret.id
+    raise RefusedCall(Refusal.INVALID_SIGNATURE, "signature missing or wrong")
 
 
 def verify_rsa(keys: Sequence[PublicKey], presented: str | None, message: bytes) -> str:
@@ -73,18 +89,6 @@ def sign_rsa(key: SigningKey, message: bytes) -> str:
 def same_text(expected: str, presented: str | None) -> bool:
     """Whether the text presented is the expected one, in constant time."""
     return hmac.compare_digest(expected.encode(), _bytes(presented))
-
-
-def _match(
-    secrets: Sequence[Secret],
-    sign: Callable[[Secret, bytes], bytes],
-    message: bytes,
-    presented: bytes,
-) -> str:
-    for secret in secrets:
-        if hmac.compare_digest(sign(secret, message), presented):
-            return secret.id
-    raise RefusedCall(Refusal.INVALID_SIGNATURE, "signature missing or wrong")
 
 
 def _bytes(header: str | None) -> bytes:

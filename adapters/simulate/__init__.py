@@ -3,7 +3,3 @@
 It shares no rule with what it checks: requests, signatures and the wallet's arithmetic are written
 here again.
 """
-
-from adapters.simulate.command import command
-
-__all__ = ["command"]

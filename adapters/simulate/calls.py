@@ -61,7 +61,6 @@ class Switches:
     """How one integration is configured to behave, and what its protocol can say."""
 
     name: str
-    protocol: str
     ids_per_operation: bool = False
     """The provider may use one transaction id for a bet and for its refund."""
     wins_name_bets: bool = True

@@ -51,11 +51,9 @@ async def check_events(operator: Operator, book: Book, tally: Tally) -> None:
 
 
 def open_rounds(value: object) -> int:
-    """How many there are, whether they are counted or listed. Raises TypeError."""
+    """How many there are. Raises TypeError."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, list):
-        return len(value)
     raise TypeError(f"open_rounds is {value!r}")
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
+import uvloop
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -106,8 +105,11 @@ def _require_writable(report: Path) -> None:
 
 def _require_server(url: str) -> None:
     """Say at once that nobody listens; once it has begun, a simulation outwaits a restart."""
-    address = urlsplit(url)
-    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        address = urlsplit(url)
+        port = address.port or (443 if address.scheme == "https" else 80)
+    except ValueError as error:
+        raise CommandError(f"{url} is no URL: {error}") from error
     try:
         socket.create_connection((address.hostname or "", port), CONNECT_TIMEOUT_S).close()
     except OSError as error:
@@ -118,15 +120,7 @@ def _run(against: Target, plan: Plan) -> tuple[Tally, str]:
     with progress_bars() as bar:
         simulation = Simulation(against, plan, progress=_progress(bar))
         click.echo(f"run {simulation.run_id}, seed {plan.seed}, {against.url}", err=True)
-        return _event_loop()(simulation.run()), simulation.run_id
-
-
-def _event_loop() -> Callable[[Any], Tally]:
-    if sys.platform == "win32":
-        return asyncio.run
-    import uvloop  # noqa: PLC0415  (does not exist on Windows)
-
-    return uvloop.run
+        return uvloop.run(simulation.run()), simulation.run_id
 
 
 def _progress(bar: Progress) -> Callable[[str, int, int], None]:

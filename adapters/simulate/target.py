@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from adapters import settings as configured
 from adapters.simulate.calls import Switches
@@ -25,7 +26,7 @@ class Target:
     """A server, a token for its operator API, and the integrations to play."""
 
     url: str
-    token: str
+    token: str = field(repr=False)
     is_admin: bool
     wires: tuple[Wire, ...]
     left_out: tuple[str, ...] = ()
@@ -42,13 +43,13 @@ def target(settings: configured.Settings, *, url: str | None, all_protocols: boo
         raise NoTarget("the configuration has no betbrothers integration: use --all")
     left_out = set(settings.integrations) - {one.name for one in spoken}
     tokens = sorted(settings.operator_tokens, key=lambda token: token.role != "admin")
-    token = next((one for one in tokens if one.role != "viewer"), None)
+    now = datetime.now(UTC)
+    live = (one for one in tokens if one.expires is None or one.expires > now)
+    token = next((one for one in live if one.role != "viewer"), None)
     if token is None:
-        raise NoTarget("the configuration has no operator token of role operator or admin")
-    server = settings.server
-    host = f"[{server.host}]" if ":" in server.host else server.host
+        raise NoTarget("the configuration has no live operator token of role operator or admin")
     return Target(
-        url=(url or f"http://{host}:{server.port}").rstrip("/"),
+        url=(url or settings.server.url).rstrip("/"),
         token=token.token.reveal(),
         is_admin=token.role == "admin",
         wires=tuple(_wire(one, settings.demo) for one in played),
@@ -90,7 +91,6 @@ def _switches(
 ) -> Switches:
     return Switches(
         name=one.name,
-        protocol=type(one).__name__,
         ids_per_operation=ids_per_operation,
         wins_name_bets=wins_name_bets,
         replay_balance=one.replay_balance,

@@ -34,8 +34,8 @@ WHOLE = replace(
     SETTINGS,
     database=Database(partitions=2),
     integrations={
-        "slots": BetBrothers(name="slots", secrets=(SECRET,)),
-        "gpas": Gpas(name="gpas", parent_system_id="BL13GT", secrets=(SECRET,)),
+        "slots": BetBrothers(protocol="betbrothers", name="slots", secrets=(SECRET,)),
+        "gpas": Gpas(protocol="gpas", name="gpas", parent_system_id="BL13GT", secrets=(SECRET,)),
     },
 )
 DEPOSIT = {"reference": "d1", "amount": "100", "currency": "EUR"}

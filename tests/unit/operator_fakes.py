@@ -49,7 +49,10 @@ SETTINGS = Settings(
     ),
     integrations={
         SLOTS: BetBrothers(
-            name=SLOTS, policy=Policy(session_ttl_s=3_600), secrets=(Secret("shared"),)
+            protocol="betbrothers",
+            name=SLOTS,
+            policy=Policy(session_ttl_s=3_600),
+            secrets=(Secret("shared"),),
         )
     },
     currencies=Currencies({"POINTS": currency("POINTS", 0)}),

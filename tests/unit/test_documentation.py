@@ -89,7 +89,7 @@ def test_every_setting_is_documented_in_its_table_and_no_other(table):
         ("database", Database()),
         ("limits", Limits()),
         ("integrations", Policy()),
-        ("integrations", IntegrationSettings(name="any")),
+        ("integrations", IntegrationSettings(name="any", protocol="required")),
     ],
 )
 def test_the_defaults_that_are_documented_are_those_that_hold(table, defaults):

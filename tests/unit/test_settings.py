@@ -36,6 +36,14 @@ MARBLES = (
 )
 
 
+ODD_CURVE = """-----BEGIN PUBLIC KEY-----
+MDIwEAYHKoZIzj0CAQYFK4EEAAYDHgAEMjCyJMHefsQlq6CfOYCFMJIDIZO5rqEY
+7vB7XA==
+-----END PUBLIC KEY-----
+"""
+"""A key on secp112r1, which the library does not support."""
+
+
 @pytest.fixture(scope="module")
 def pems() -> dict[str, str]:
     """PEM texts of keys made for this run."""
@@ -65,6 +73,8 @@ def pems() -> dict[str, str]:
         "weak.pem": public(weak),
         "curve.pem": public(curve),
         "curve-private.pem": private(curve),
+        "weak-private.pem": private(weak),
+        "odd.pem": ODD_CURVE,
     }
 
 
@@ -219,6 +229,18 @@ BAD = [
     ),
     ('[server]\nhost = ""', 'server.host: expected a string that is not empty, got ""'),
     ('[database]\ndata_dir = "a\\u0000b"', "database.data_dir: holds NUL"),
+    (
+        '[database]\ndata_dir = "~nobody-of-that-name/x"',
+        "database.data_dir: Could not determine home directory.",
+    ),
+    (
+        "[server]\nport = 0\nworkers = 2",
+        "server.port: 0 gives each of several workers another port",
+    ),
+    (
+        '[server]\ntrusted_proxies = ["::ffff:10.0.0.0/104"]',
+        'server.trusted_proxies[0]: expected an address or a network, got "::ffff:10.0.0.0/104"',
+    ),
     ("[server]\nworkers = 0", "server.workers: expected a whole number from 1 to 256, got 0"),
     (
         '[server]\ntrusted_proxies = ["10.0.0.1/8"]',
@@ -394,6 +416,26 @@ BAD = [
         MARBLES.replace('signing_key = "file:private.pem"\n', ""),
         "integrations.m.signing_key: required",
     ),
+    (
+        MARBLES.replace("file:private.pem", "file:weak-private.pem"),
+        "integrations.m.signing_key: has 1024 bits only: make one of 2048",
+    ),
+    (
+        MARBLES.replace("file:public.pem", "file:odd.pem"),
+        "integrations.m.public_keys[0]: expected a PEM public key",
+    ),
+    (
+        GPAS.replace('"X"', '" X"'),
+        (
+            "integrations.gpas.parent_system_id: expected a string without white space at its"
+            ' ends, got " X"'
+        ),
+    ),
+    (
+        BETBROTHERS.replace('"s"', '"env:LATIN"'),
+        "integrations.b.secrets[0]: the secret is not UTF-8 text",
+    ),
+    ("a = " + "[" * 3_000, "not a TOML file: maximum recursion depth exceeded"),
     *(
         (
             FIZZYBUBBLY.replace("https://casino.example/f/", url),
@@ -408,6 +450,8 @@ BAD = [
             "https://user@casino.example",
             "https://casino.example/?a=b",
             "https://[casino",
+            "https://casino.example/a b",
+            "https://casino.example:99999",
         )
     ),
     (
@@ -473,7 +517,7 @@ BAD = [
 def test_a_bad_file_is_refused_in_one_line_that_names_the_key(read, text, message):
     """Whoever starts the service must know at once which line to mend."""
     with pytest.raises(SettingsError) as caught:
-        read(text, EMPTY="", ECHOED="s\n")
+        read(text, EMPTY="", ECHOED="s\n", LATIN="s\udce9")
     assert str(caught.value) == message
 
 

@@ -17,7 +17,7 @@ class Story:
     """One player with 10 euros real and 5 euros bonus, in an integration whose wins name no bet."""
 
     def __init__(self, **switches: Any) -> None:
-        self.switches = Switches(name="p", protocol="p", **switches)
+        self.switches = Switches(name="p", **switches)
         self.book = Book("ann", {"p": self.switches})
         self.book.purses["EUR"] = Purse(real=10 * EURO, bonus=5 * EURO)
         self.session = Session("p", "game", "EUR")

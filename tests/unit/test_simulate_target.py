@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from adapters import cli
-from adapters.settings import IntegrationSettings, Settings
+from adapters.keys import Secret
+from adapters.settings import IntegrationSettings, OperatorToken, Settings
 from adapters.settings_file import load
 from adapters.simulate.target import NoTarget, target
 
@@ -20,7 +22,9 @@ DEMO = load(FILE)
 def with_acme(*others: str) -> Settings:
     """These integrations, and one whose protocol the simulator does not know."""
     known = {name: DEMO.integrations[name] for name in others}
-    return replace(DEMO, integrations={**known, "acme": IntegrationSettings(name="acme")})
+    return replace(
+        DEMO, integrations={**known, "acme": IntegrationSettings(name="acme", protocol="acme")}
+    )
 
 
 def test_an_integration_of_an_unknown_protocol_is_left_out_by_name() -> None:
@@ -63,3 +67,23 @@ def test_the_command_names_what_it_leaves_out(
     assert "integration acme is not played: the simulator does not know its protocol\n" in (
         capsys.readouterr().err
     )
+
+
+def test_a_token_that_has_expired_is_not_played_with() -> None:
+    """The server would answer that it does not know us, and nobody would guess why."""
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    old = OperatorToken(name="old", role="admin", token=Secret("old"), expires=past)
+    live = OperatorToken(name="live", role="operator", token=Secret("live"))
+    found = target(replace(DEMO, operator_tokens=(old, live)), url=None, all_protocols=False)
+    assert (found.token, found.is_admin) == ("live", False)
+    assert "'live'" not in repr(found)
+    with pytest.raises(NoTarget, match="no live operator token"):
+        target(replace(DEMO, operator_tokens=(old,)), url=None, all_protocols=False)
+
+
+@pytest.mark.parametrize("url", ["http://h:abc", "http://h:99999", "http://[::1"])
+def test_what_is_no_url_is_one_line_and_code_two(url: str, capsys) -> None:
+    """A slip of the keyboard is no bug."""
+    assert cli.run(["simulate", "--config", str(FILE), "--url", url]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"wallet-ledger: {url} is no URL: ")

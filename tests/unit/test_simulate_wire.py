@@ -80,9 +80,7 @@ def test_gpas_signs_the_vendors_examples_as_the_vendor_does(
     path: str, body: bytes, signature: str
 ) -> None:
     """The vendor's page gives body, secret and signature: the only outside proof that there is."""
-    wire = Gpas(
-        Switches(name="gpas", protocol="gpas"), parent_system_id="BL13GT", secret=b"Ax34deSfgdB"
-    )
+    wire = Gpas(Switches(name="gpas"), parent_system_id="BL13GT", secret=b"Ax34deSfgdB")
     signed = wire.signed(Request("POST", path, {}, body))
     assert signed.headers["x-signature"] == signature
 
