@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml
 run: setup ## serve on 127.0.0.1:8080 with the embedded database (CONFIG=deploy/demo.toml)
 	@exec $(BIN)/wallet-ledger serve --config $(CONFIG)
 
-test: setup ## run every test (WORKERS=2, PYTEST_ARGS=...)
+test: setup ## run every test but the long ones (WORKERS=2, PYTEST_ARGS=...)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not soak" $(PYTEST_ARGS)
 
 lint: setup ## ruff: rules and format
@@ -65,7 +65,7 @@ bench: setup ## measure throughput and latency of a server on this machine
 		|| { echo "make: bench needs wrk (Debian and Ubuntu: apt-get install wrk)" >&2; exit 2; }
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
-soak: setup ## the long tests: leaks, kills, thousands of rounds
+soak: setup ## the long tests: kills, fail-overs, thousands of sequences
 	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
 
 clean: ## remove what setup and the caches made (never var/, where the database is)

@@ -121,6 +121,23 @@ def test_every_metric_is_documented_and_no_other():
     assert sorted(documented) == sorted(Metrics().names())
 
 
+def test_every_warning_and_error_of_the_log_is_documented_and_no_other():
+    """Whoever is woken by one looks it up; the table is all there is at 3 a.m."""
+    levels = {"warning", "error", "exception", "critical"}
+    logged = {
+        str(call.args[0].value)
+        for folder in ("ledger", "projections", "adapters")
+        for file in (ROOT / folder).rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in levels
+        and getattr(call.func.value, "id", None) in ("log", "_log")
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert sorted(first_names("Warnings and errors")) == sorted(logged)
+
+
 def test_every_protocol_is_documented_where_it_is_chosen_and_where_it_refuses():
     """A protocol that a table leaves out is taken for one that is not spoken."""
     (row,) = [row for row in rows("integrations") if names(row[0]) == ["protocol"]]
