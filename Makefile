@@ -66,7 +66,7 @@ bench: setup ## measure throughput and latency of a server on this machine
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 soak: setup ## the long tests: kills, fail-overs, thousands of sequences
-	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m soak --timeout=0 $(PYTEST_ARGS)
 
 clean: ## remove what setup and the caches made (never var/, where the database is)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

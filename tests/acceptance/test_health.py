@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,12 @@ import pytest
 from adapters.metrics import Metrics
 from ledger.embedded import EmbeddedPostgres
 from tests.acceptance.provider import PATH, Site, balance, bet, visiting
-from tests.acceptance.service import Service, running
+from tests.acceptance.service import WAIT_S, Service, running, until
 
-WAIT_S = 30.0
 HASTY = {"command_age_max_s": 0.6, "answer_timeout_s": 1.0}
 """For an answer without the database before the test loses its patience."""
 JOURNAL_MAY_MISS_S = 1.0
 """What a crash of the database may take of the call journal, whose commits wait for no disk."""
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must come true soon."""
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def value(text: str, name: str, **labels: str) -> float:

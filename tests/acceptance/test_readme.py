@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from ledger.commands import RegisterPlayer
 from ledger.embedded import DATABASE, SUPERUSER, EmbeddedPostgres
 from ledger.postgres_programs import binaries
 from ledger.schema import initialise
+from tests.acceptance.service import free_port
 from tests.faults.ledgers import opened
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,6 @@ BLOCK_S = 120
 DONE = "----- done"
 
 pytestmark = [
-    pytest.mark.slow,
     # The shell's tools are the reader's, not the product's: `make test` must pass without them.
     pytest.mark.skipif(
         not all(map(shutil.which, ("bash", "curl", "make", "openssl"))),
@@ -128,15 +127,6 @@ class Shell:
 
     def __exit__(self, *_: object) -> None:
         self._bash.communicate("exit\n", timeout=BLOCK_S)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    assert isinstance(port, int)
-    return port
 
 
 @contextmanager

@@ -6,16 +6,14 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.provider import bet, visiting
-from tests.acceptance.service import Service, is_alive, running
-
-WAIT_S = 30.0
+from tests.acceptance.service import Service, is_alive, running, until
 
 
 @pytest.fixture
@@ -23,14 +21,6 @@ def service(tmp_path: Path, shared_database: dict[str, Any]) -> Iterator[Service
     """A service of two workers."""
     with running(tmp_path, database=shared_database, server={"workers": 2}) as service:
         yield service
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must come true soon."""
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_worker_that_dies_is_replaced_and_the_service_goes_on(service: Service) -> None:

@@ -19,8 +19,6 @@ from ledger.refusals import Refusal, Refused
 from tests.faults.ledgers import Process, bet, booked, cents, opened, query
 from tests.faults.pair import Pair, configure, require_standby
 
-pytestmark = pytest.mark.faults
-
 PATIENCE_S = 20.0
 
 

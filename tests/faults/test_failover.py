@@ -22,7 +22,6 @@ from tests.faults.ledgers import query
 from tests.faults.load import betting
 from tests.faults.pair import Pair
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow]
 Events: TypeAlias = set[tuple[Any, ...]]
 Loss: TypeAlias = Callable[[Pair], Awaitable[Events]]
 AFTER_A_FAIL_OVER = 30

@@ -21,7 +21,6 @@ from tests.acceptance.service import Service
 from tests.faults.ledgers import query
 from tests.faults.load import Load, betting
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow]
 Kill = Callable[[Service, Path], Awaitable[None]]
 AFTER_A_KILL = 30
 """Bets to be answered after each kill, before the next."""

@@ -25,8 +25,6 @@ from tests.faults.ledgers import query
 from tests.integration.projection_history import images
 from tests.integration.test_projection_runner import all_at, check_views, until
 
-pytestmark = [pytest.mark.faults, pytest.mark.slow]
-
 RATE = 1_500
 """Events a second that the load tries to append."""
 WORKING_S = 0.8

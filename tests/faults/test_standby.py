@@ -33,8 +33,6 @@ from tests.conftest import Databases
 from tests.faults.ledgers import Process, bet, booked, cents, opened, query
 from tests.faults.pair import require_standby
 
-pytestmark = pytest.mark.faults
-
 ANSWER_S = 0.5
 
 

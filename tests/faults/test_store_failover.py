@@ -11,8 +11,6 @@ from tests.faults.ledgers import query
 from tests.faults.pair import Pair
 from tests.integration.store_rows import first_bet
 
-pytestmark = pytest.mark.faults
-
 FAILOVER_S = 20.0
 
 

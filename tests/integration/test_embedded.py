@@ -76,7 +76,6 @@ async def append_until_answered(store: Store, key: str) -> None:
                 return
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("victims", ["the postmaster", "every process"])
 async def test_a_killed_server_is_started_again_and_nothing_is_lost(
     server: EmbeddedPostgres, ledger_url: str, victims: str
@@ -99,7 +98,6 @@ async def test_a_killed_server_is_started_again_and_nothing_is_lost(
     await store.close()
 
 
-@pytest.mark.faults
 async def test_a_backend_that_outlives_the_postmaster_does_not_stop_the_restart(
     server: EmbeddedPostgres, ledger_url: str
 ):

@@ -289,7 +289,6 @@ async def test_a_providers_lookup_in_a_frozen_database_is_unavailable_in_time(po
                 assert time.monotonic() - started < READ_S - 1
 
 
-@pytest.mark.slow
 async def test_without_its_database_every_call_is_unavailable_in_time(postgres, databases):
     """Neither a guess nor a page of errors: the caller is told to try again, soon enough."""
     limits = Limits(command_age_max_s=0.5, answer_timeout_s=1.0)

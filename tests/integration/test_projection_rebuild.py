@@ -141,7 +141,6 @@ def ways_to_alter_a_row(url: str) -> list[tuple[str, str, str]]:
     ]
 
 
-@pytest.mark.slow
 async def test_one_value_of_one_row_is_enough_for_a_difference(
     store: Store, database_url: str, admin_url: str
 ):

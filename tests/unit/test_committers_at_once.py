@@ -169,7 +169,6 @@ def _run_seed(seed: int) -> Counter[str]:
     return seen
 
 
-@pytest.mark.slow
 def test_committers_that_overtake_each_other_at_every_step_keep_to_the_rules() -> None:
     """A pause between two reads is where a bet is refunded twice; here every pause is tried."""
     print(f"RULES_SEED={SEED}")

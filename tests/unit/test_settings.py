@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from adapters.keys import Secret
 from adapters.settings import BetBrothers, FizzyBubbly, Gpas, Marbles, Settings
-from adapters.settings_file import KEYS, load
-from adapters.settings_integrations import COMMON_KEYS, PROTOCOL_KEYS
+from adapters.settings_file import load
 from adapters.settings_reader import SettingsError
 from adapters.telemetry import render
 from ledger.commands import Policy
@@ -655,11 +654,3 @@ def test_demo_keys_are_marked_as_such():
 
 
 README = ROOT / "README.md"
-
-
-def test_every_setting_is_documented():
-    """A setting that only the code knows is a setting that nobody uses right."""
-    documented = set(re.findall(r"`([^`\n]+)`", README.read_text(encoding="utf-8")))
-    keys = {key for table in KEYS.values() for key in table} | set(COMMON_KEYS)
-    keys |= {key for table in PROTOCOL_KEYS.values() for key in table}
-    assert keys - documented == set()

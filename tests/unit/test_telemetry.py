@@ -328,9 +328,3 @@ def test_several_workers_are_counted_together(tmp_path):
             timeout=30,
         ).stdout
     assert 'outcome="ok"} 3.0' in shown
-
-
-def test_every_metric_is_documented():
-    """An alert is written from the documentation, not from the code."""
-    documented = set(re.findall(r"`([^`\n]+)`", README.read_text(encoding="utf-8")))
-    assert set(Metrics().names()) - documented == set()

@@ -34,7 +34,7 @@ VARIANTS = {
     "-today": 'replay_balance = "current"',
     "-lenient": 'late_bet = "accept"\nlate_win = "accept"\nreversal_shortfall = "clamp"\n'
     'stake_order = "bonus_first"',
-    "-strict": 'reversal_shortfall = "refuse"\nsession_ttl_s = 1',
+    "-strict": 'reversal_shortfall = "refuse"\nsession_ttl_s = 3',
     "-rotating": "",
     "-guarded": 'allow_ips = ["203.0.113.0/24", "2001:db8::/32"]',
 }

@@ -116,16 +116,16 @@ async def test_stake_order_says_which_money_is_played_first(
 
 
 async def test_session_ttl_s_ends_an_idle_session(service, make_wire):
-    """A second without a bet ends this one, at every provider; a bet had prolonged it."""
+    """Three seconds without a bet end this one, at every provider; a bet had prolonged it."""
     wires = [make_wire(protocol, "-strict") for protocol in PROTOCOLS]
     guests = [await service.guest(wire) for wire in wires]
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.8)
     for wire, guest in zip(wires, guests, strict=True):
         await wire.ok(wire.bet(guest))
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.8)
     for wire, guest in zip(wires, guests, strict=True):
         await wire.ok(wire.balance(guest))
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.8)
     for wire, guest in zip(wires, guests, strict=True):
         async with service.untouched(guest):
             answers = [await wire.send(wire.balance(guest)), await wire.send(wire.bet(guest))]
