@@ -23,7 +23,7 @@ PYTEST_ARGS ?=
 apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
 	&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }
 
-.PHONY: help setup run test lint types check format bench soak clean
+.PHONY: help setup run test coverage lint types check format bench soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ run: setup ## serve on 127.0.0.1:8080 with the embedded database (CONFIG=deploy/
 
 test: setup ## run every test but the long ones (WORKERS=2, PYTEST_ARGS=...)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not soak" $(PYTEST_ARGS)
+
+coverage: setup ## the same, with the lines and branches that no test in this process reached
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not soak" --cov $(PYTEST_ARGS)
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .

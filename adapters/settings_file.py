@@ -101,7 +101,9 @@ def _table(file: Path, source: Source) -> dict[str, Any]:
         return tomllib.loads(source.read(file))
     except OSError as error:
         raise SettingsError(f"cannot read the file: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise SettingsError("not a TOML file: nested too deep") from None
+    except ValueError as error:
         raise SettingsError(f"not a TOML file: {' '.join(str(error).split())}") from None
 
 

@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 from zlib import crc32
 
 import msgspec
-from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
 from ledger.chain import HASH_SIZE, link
 from ledger.events import EVENT_TYPES, Event
@@ -37,18 +36,6 @@ class UnreadableEvent(ValueError):
 
 class UnreadableSnapshot(ValueError):
     """A snapshot's state is not what this release keeps: damaged, or marked by another release."""
-
-
-class Recorded(msgspec.Struct, frozen=True):
-    """An event with its place in the ledger.
-
-    The attribute names are those of the eventsourcing library.
-    """
-
-    originator_id: str
-    originator_version: int
-    event: Event
-    hash: bytes
 
 
 def player_stream(player_id: str) -> str:
@@ -112,28 +99,3 @@ def decode_snapshot(stream: str, state: bytes) -> tuple[bytes, State]:
         return state[:HASH_SIZE], decoder.decode(memoryview(state)[HASH_SIZE:])
     except msgspec.MsgspecError as error:
         raise UnreadableSnapshot(f"snapshot of {stream}: {error}") from error
-
-
-class LedgerMapper(Mapper[str]):
-    """Between `Recorded` and the library's `StoredEvent`.
-
-    The stock mapper cannot handle slotted classes.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(JSONTranscoder())
-
-    def to_stored_event(self, domain_event: Recorded) -> StoredEvent:  # type: ignore[override]
-        """The stored form; the hash is taken as it is."""
-        return StoredEvent(
-            originator_id=domain_event.originator_id,
-            originator_version=domain_event.originator_version,
-            topic=domain_event.event.NAME,
-            state=domain_event.hash + encode(domain_event.event),
-        )
-
-    def to_domain_event(self, stored_event: StoredEvent) -> Recorded:
-        """The event with its place and hash. Raises `UnreadableEvent`."""
-        digest, event = open_state(stored_event.topic, stored_event.state)
-        stream = str(stored_event.originator_id)
-        return Recorded(stream, stored_event.originator_version, event, digest)

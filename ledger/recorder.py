@@ -1,4 +1,4 @@
-"""The eventsourcing library's recorder on the ledger's tables: read the log, follow it, replay.
+"""The eventsourcing library's recorder and mapper on the ledger's tables: read the log, replay.
 
 For whoever follows the log with that library; the service itself does not need it. It never
 writes: the log has one way in, `ledger.store`.
@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Never
 
-from eventsourcing.persistence import ProgrammingError, StoredEvent
+import msgspec
+from eventsourcing.persistence import JSONTranscoder, Mapper, ProgrammingError, StoredEvent
 from eventsourcing.postgres import (
     ConnectionPool,
     PostgresApplicationRecorder,
@@ -19,7 +20,9 @@ from eventsourcing.postgres import (
 from psycopg import Connection
 from psycopg.rows import DictRow, dict_row
 
+from ledger.codec import encode, open_state
 from ledger.connections import ROLE
+from ledger.events import Event
 from ledger.sql import schema_name
 
 # The import above sets these to ERROR, for the whole process.
@@ -66,6 +69,38 @@ class Recorder(PostgresApplicationRecorder):
 
     def create_table(self) -> None:
         """Nothing: `ledger.schema` has made the tables."""
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """An event with its place in the log, under the names that the library gives them."""
+
+    originator_id: str
+    originator_version: int
+    event: Event
+    hash: bytes
+    """Of the chain; taken as it is, and not verified."""
+
+
+class LedgerMapper(Mapper[str]):
+    """Between `Recorded` and the library's `StoredEvent`: its own cannot take slotted classes."""
+
+    def __init__(self) -> None:
+        super().__init__(JSONTranscoder())
+
+    def to_stored_event(self, domain_event: Recorded) -> StoredEvent:  # type: ignore[override]
+        """The stored form."""
+        return StoredEvent(
+            originator_id=domain_event.originator_id,
+            originator_version=domain_event.originator_version,
+            topic=domain_event.event.NAME,
+            state=domain_event.hash + encode(domain_event.event),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Recorded:
+        """The event with its place and hash. Raises `ledger.codec.UnreadableEvent`."""
+        digest, event = open_state(stored_event.topic, stored_event.state)
+        stream = str(stored_event.originator_id)
+        return Recorded(stream, stored_event.originator_version, event, digest)
 
 
 def _configure(role: str) -> Callable[[Connection[Any]], None]:

@@ -6,12 +6,14 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
-from eventsourcing.persistence import ProgrammingError, StoredEvent
+from eventsourcing.persistence import EventStore, ProgrammingError, StoredEvent
 
-from ledger.recorder import Datastore, Recorder
+from ledger.recorder import Datastore, LedgerMapper, Recorded, Recorder
 from ledger.store import AppendBatch, Store
+from tests.faults.ledgers import bet, opened
 from tests.integration.store_rows import ANN, event
 
 
@@ -35,6 +37,22 @@ async def test_the_recorder_reads_what_the_store_appended(store: Store, recorder
     assert [row.originator_version for row in notifications] == [2, 3, 4, 5]
     assert recorder.max_notification_id() == notifications[-1].id
     assert recorder.select_notifications(None, 10, topics=["other.v1"]) == []
+
+
+async def test_the_librarys_event_store_replays_the_ledgers_events(
+    database_url: str, recorder: Recorder
+):
+    """Whoever knows the library can check us with it, and none of our reading."""
+    async with opened(database_url) as process:
+        session = await process.player(money=1000)
+        await process.accepted(bet(session, "b-1", 300))
+        told = await process.ledger.events("ann", 0, 100)
+    store = EventStore(LedgerMapper(), recorder)
+    found = [cast("Recorded", each) for each in store.get("player:ann")]
+    assert [(each.originator_version, each.event, each.hash.hex()) for each in found] == told
+    mapper = LedgerMapper()
+    stored = recorder.select_events("player:ann")
+    assert [mapper.to_stored_event(each) for each in found] == stored
 
 
 def test_the_recorder_never_writes(recorder: Recorder):
