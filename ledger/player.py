@@ -298,7 +298,7 @@ def round_key(integration: str, round_id: str) -> str:
 
 
 def own_round(key: str) -> str:
-    """The round of a movement that names none, by its key: no round that a provider named."""
+    """The round of a movement that names none, by its key; no provider names its rounds so."""
     return f"movement:{key}"
 
 

@@ -1,8 +1,10 @@
 """Holds the views of a partition against its events, folded once more by other code.
 
 Balances come from the wallet's own rules (`ledger.player.evolve`), rounds and totals from plain
-sums; the journal must balance and agree with both. Nothing is written. An event that cannot be
-folded is a finding; its player is passed over, and so is what is summed over all players.
+sums; the journal must balance and agree with both. What of a reversed win was left to the player
+(`projections.rounds.uncovered`) is the one rule that the views and this share. Nothing is written.
+An event that cannot be folded is a finding; its player is passed over, and so is what is summed
+over all players.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """An event with its place in the partition's log.
 
     ``player_id`` is empty for a game's event. An ``event`` that could not be decoded is the error.
-    ``moment`` is when it was recorded, as `writes.microseconds` has it.
+    ``moment`` is when it was recorded, as `writes.microseconds` has it; 0 where that is not known.
     """
 
     notification_id: int

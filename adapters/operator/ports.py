@@ -73,7 +73,8 @@ class Journal(Protocol):
 class Views(Protocol):
     """What is read beside the ledger: reports, rounds, and wallets of the past.
 
-    They raise `projections.reports.errors.ReportError` and `psycopg.Error`.
+    They raise `projections.reports.errors.ReportError` and `psycopg.Error`; wallets of the past
+    `ledger.codec.UnreadableEvent` too.
     """
 
     async def report(

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import HttpVersion10, web
 
@@ -38,7 +39,7 @@ class Answer(web.StreamResponse):
             return
         reply = self._reply
         length = b"Content-Length: %d\r\n\r\n" % len(reply.body)
-        lines = [_status_line(reply.status), _date(int(time.time()))]
+        lines = [_status_line(reply.status), _date(int(time.time())), _NOT_TO_BE_KEPT]
         if reply.body and not (reply.headers and _names_its_type(reply.headers)):
             lines.append(b"Content-Type: application/json\r\n")
         for name, value in reply.headers.items():
@@ -57,6 +58,9 @@ class Answer(web.StreamResponse):
         """
         await asyncio.sleep(0)
         await self._writer.drain()
+
+
+_NOT_TO_BE_KEPT: Final = b"Cache-Control: no-store\r\n"
 
 
 def _names_its_type(headers: Mapping[str, str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -41,7 +42,14 @@ def statement(name: str, schema: str = "") -> bytes:
 
     Raises KeyError for an unknown name.
     """
-    return _queries()[name].replace(_PLACEHOLDER, schema).encode()
+    return named_statements("ledger.sql")[name].replace(_PLACEHOLDER, schema).encode()
+
+
+@cache
+def named_statements(package: str) -> Mapping[str, str]:
+    """Every statement of the package's `queries.sql` by its name, with its placeholders."""
+    pieces = _NAME.split((files(package) / "queries.sql").read_text("utf-8"))
+    return {name: text.strip() for name, text in zip(pieces[1::2], pieces[2::2], strict=True)}
 
 
 def bootstrap() -> bytes:
@@ -65,12 +73,6 @@ def migrations() -> tuple[Migration, ...]:
             checksum = sha256(text.encode()).hexdigest()
             found.append(Migration(int(match[1]), match[2], checksum, text))
     return tuple(sorted(found, key=lambda migration: migration.number))
-
-
-@cache
-def _queries() -> dict[str, str]:
-    pieces = _NAME.split((_folder() / "queries.sql").read_text("utf-8"))
-    return {name: text.strip() for name, text in zip(pieces[1::2], pieces[2::2], strict=True)}
 
 
 def _folder() -> Traversable:

@@ -16,7 +16,8 @@ class ReportKind:
     """One report.
 
     ``read`` takes what is needed from one partition; ``build`` makes rows and totals of what came
-    from all.
+    from all. Both may raise `projections.reports.errors.ReportError`: `BadRequest` for more than
+    `Asked.rows_max` rows, too.
     """
 
     name: str

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from importlib.resources import files
 from typing import Final
 
-_NAME: Final = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+from ledger.sql import named_statements
 
 LIVE: Final = ""
 """Suffix of the tables that everybody reads."""
@@ -21,11 +18,5 @@ def statement(name: str, schema: str, suffix: str = LIVE) -> bytes:
 
     Raises KeyError for an unknown name.
     """
-    return _queries()[name].replace("{schema}", schema).replace("{suffix}", suffix).encode()
-
-
-@cache
-def _queries() -> dict[str, str]:
-    text = (files("projections.sql") / "queries.sql").read_text("utf-8")
-    pieces = _NAME.split(text)
-    return {name: body.strip() for name, body in zip(pieces[1::2], pieces[2::2], strict=True)}
+    text = named_statements("projections.sql")[name]
+    return text.replace("{schema}", schema).replace("{suffix}", suffix).encode()
