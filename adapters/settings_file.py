@@ -64,8 +64,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "demo": ("players", "provider_keys"),
     "demo.players": tuple(field.name for field in fields(DemoPlayer)),
 }
-"""Every key that the file may hold, by table; those of integrations stand beside
-`adapters.settings_integrations.PROTOCOL_KEYS`."""
+"""Every key that the file may hold, by table; `adapters.settings_integrations` has the others."""
 
 _CURRENCY_CODE = re.compile(r"[A-Za-z0-9]{2,12}")
 
