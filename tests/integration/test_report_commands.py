@@ -322,12 +322,13 @@ def test_an_event_that_cannot_be_folded_hides_nothing_else(told, run, execute, p
     assert [line.partition(",")[0] for line in anew] == ["balances", "journal"]
 
 
-def test_what_was_found_is_shown_although_the_database_goes_away(run, execute, monkeypatch):
+def test_what_was_found_is_shown_although_the_database_goes_away(told, run, execute, monkeypatch):
     """An auditor's run of hours is not to end with nothing."""
 
     async def gone(*_):
         raise psycopg.OperationalError("the server closed the connection")
 
+    assert run("audit", "views")[0] == 0
     monkeypatch.setattr("adapters.cli_audit.compare", gone)
     execute("UPDATE ledger_p00.balances SET real = real + 1")
     code, out, err = run("audit", "views")
