@@ -72,17 +72,15 @@ class Audit:
             self._commit(commit)
 
     def _commit(self, commit: Sequence[EventRow]) -> None:
-        """A game is switched for the commits behind: bets in the same one came together with it."""
-        switched = {}
+        """A game is switched for what stands behind it in the log, in its own commit, too."""
         for row in commit:
             event = self._event(row)
             if isinstance(event, e.GameEnabled | e.GameDisabled):
-                switched[event.integration, event.game] = isinstance(event, e.GameEnabled)
+                self._enabled[event.integration, event.game] = isinstance(event, e.GameEnabled)
             else:
                 player = self._players.setdefault(row.stream, _Player())
                 self._player_event(player, event)
                 self.wallets[row.stream, row.version] = dict(player.wallets)
-        self._enabled |= switched
 
     def _must(self, holds: object, what: str) -> None:
         if not holds:
