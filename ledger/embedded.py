@@ -294,16 +294,13 @@ class EmbeddedPostgres:
 
         They keep its shared memory, and recovery waits.
         """
-        for pid in self._server_processes():
+        for pid in server_processes(self.data_dir):
             log.warning("embedded_postgres_orphan_killed", pid=pid)
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + _LAUNCH_S
-        while self._server_processes() and time.monotonic() < deadline:
+        while server_processes(self.data_dir) and time.monotonic() < deadline:
             time.sleep(0.01)
-
-    def _server_processes(self) -> list[int]:
-        return server_processes(self.data_dir)
 
     def _pid_file(self) -> list[str]:
         try:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import psycopg
 
 from ledger.embedded import EmbeddedPostgres
+from ledger.postgres_programs import server_processes
 from ledger.schema import initialise
 from tests.faults.ledgers import query
 
@@ -41,10 +42,10 @@ class Pair:
 
     def kill_primary(self) -> None:
         """All of it at once, as a machine that dies."""
-        for pid in self.primary._server_processes():
+        for pid in server_processes(self.primary.data_dir):
             with suppress(ProcessLookupError):  # one that has just ended by itself
                 os.kill(pid, signal.SIGKILL)
-        _wait_until(lambda: not self.primary._server_processes())
+        _wait_until(lambda: not server_processes(self.primary.data_dir))
 
     def cut_standby_off(self) -> None:
         """It gets nothing from the primary any more; commits wait."""

@@ -19,6 +19,7 @@ from adapters.database import database_in_use
 from adapters.settings import Database, Server, Settings
 from ledger import postgres_programs
 from ledger.embedded import EmbeddedError, EmbeddedPostgres
+from ledger.postgres_programs import server_processes
 from ledger.schema import check, initialise
 from ledger.store import CommitUnknown, Store, StoreUnavailable
 from tests.integration.store_rows import first_bet
@@ -87,7 +88,7 @@ async def test_a_killed_server_is_started_again_and_nothing_is_lost(
     killed = server.pid
     assert killed is not None
     async with watched(server):
-        doomed = [killed] if victims == "the postmaster" else server._server_processes()
+        doomed = [killed] if victims == "the postmaster" else server_processes(server.data_dir)
         for pid in doomed:
             os.kill(pid, signal.SIGKILL)
         started = time.monotonic()
@@ -110,7 +111,7 @@ async def test_a_backend_that_outlives_the_postmaster_does_not_stop_the_restart(
         os.kill(killed, signal.SIGKILL)
         async with watched(server):
             await until_another_runs(server, killed)
-    assert busy not in server._server_processes()
+    assert busy not in server_processes(server.data_dir)
     await check(ledger_url, 1)
 
 
@@ -134,7 +135,7 @@ def test_a_process_that_nobody_may_look_into_is_no_orphan_of_ours(
 
     monkeypatch.setattr(postgres_programs, "_works_in", hidden)
     assert server.is_running()
-    assert server._server_processes() == []
+    assert server_processes(server.data_dir) == []
     assert not postgres_programs.serves(1, server.data_dir)
 
 
