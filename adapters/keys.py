@@ -31,10 +31,11 @@ class Secret:
         """Raises `BadKey` for what no secret is: bytes that are no text, white space at an end."""
         if text != text.strip():
             raise BadKey("the secret begins or ends with white space")
-        if not _is_text(text):
-            raise BadKey("the secret is not UTF-8 text")
         self._text = text
-        self.sha256 = sha256(text.encode()).digest()
+        try:
+            self.sha256 = sha256(text.encode()).digest()
+        except UnicodeEncodeError:  # bytes of the environment that are no UTF-8
+            raise BadKey("the secret is not UTF-8 text") from None
         self.id = self.sha256.hex()[:8]
 
     def reveal(self) -> str:
@@ -104,15 +105,6 @@ class SigningKey:
 
     def __repr__(self) -> str:
         return f"SigningKey(id={self.id!r})"
-
-
-def _is_text(text: str) -> bool:
-    """False for what stands for bytes of the environment that are no UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _key_id(key: RSAPublicKey) -> str:
