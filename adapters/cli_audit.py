@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,68 +14,99 @@ from adapters.catching_up import catch_up
 from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option, progress_bars
 from adapters.database import database_in_use, one_line_errors
 from adapters.settings import Settings
+from adapters.verifying import verify_all
+from ledger.audit import size
 from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.currencies import Currencies
+from ledger.findings import Finding
 from ledger.schema import check, check_currencies
-from projections.audit import Finding, audit
+from projections.audit import audit
 from projections.feed import ROLE as VIEWS_ROLE
 from projections.rebuild import Difference, RebuildBusy, Unfoldable, compare
 from projections.registry import VIEW_NAMES
 from projections.reports.errors import ViewsBehind
 
-_SHOWN = 20
 _QUICK = (
     "; compared were balances, the sums of rounds, totals, and the accounts of players and"
     " providers, as far as those views have not stopped, but not the exceptions, nor every row"
 )
+_CHAIN, _VIEWS = "chain", "views"
 
 
-class Audits(click.Group):
-    """Makes every audit there is, which is that of the views, where none is named."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Options without a name before them are those of `views`."""
-        if args and args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx):
-            args = ["views", *args]
-        return super().parse_args(ctx, args or ["views"])
-
-
-@click.group("audit", cls=Audits)
-def command() -> None:
-    """Compare what is kept with what the events say; all of it where nothing is named.
-
-    Options without a name before them are those of `views`.
-    """
-
-
-@command.command("views")
+@click.command("audit")
 @config_option
-@click.option("--quick", is_flag=True, help="Do not compare every row with a view made anew.")
-def views(*, settings: Settings, quick: bool) -> int:
-    """Compare every view with the events; the service may go on.
+@click.argument("what", required=False, type=click.Choice([_CHAIN, _VIEWS]))
+@click.option(
+    "--quick", is_flag=True, help="Of the views: do not compare every row with a view made anew."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=lambda: len(os.sched_getaffinity(0)),
+    help="Chain: so many processes; without it as many as there are cores.",
+)
+def command(*, settings: Settings, what: str | None, quick: bool, jobs: int) -> int:
+    """Verify the log itself (chain), and what is made of it (views); both where none is named.
 
-    Balances and rounds of every player, totals, and the journal are folded by other code than that
-    of the views. Then every row is compared with a view made anew. Exits with 1 at any difference;
-    a view that has stopped is one, and an event that cannot be folded.
+    The service may go on. Exits with 1 at any difference, and names it.
+
+    chain: every event's hash over the one before it, its place, the balance it tells; that every
+    idempotency key, session and snapshot is what its event says, and that none is without one.
+
+    views: balances and rounds of every player, totals, and the journal are folded by other code
+    than that of the views. Then every row is compared with a view made anew. A view that has
+    stopped is a difference, and an event that cannot be folded.
     """
     findings: list[Finding] = []
     with one_line_errors(), database_in_use(settings) as addresses:
-        try:
-            asyncio.run(_audit(settings, addresses.url, findings, quick=quick))
-        except (ViewsBehind, RebuildBusy) as error:
-            raise CommandError(str(error)) from error
-        finally:
-            _list(findings)
+        url = addresses.url
+        if what != _VIEWS:
+            findings += _chain(settings, url, jobs)
+        if what != _CHAIN:
+            findings += _views(settings, url, quick=quick)
+    return DIFFERENCE if findings else DONE
+
+
+def _chain(settings: Settings, url: str, jobs: int) -> list[Finding]:
+    partitions, currencies = settings.database.partitions, settings.currencies
+    asyncio.run(_check(url, settings, (SERVICE_ROLE,)))
+    with progress_bars() as bars:
+        bar = bars.add_task("events verified", total=asyncio.run(size(url, partitions)))
+        verified = verify_all(
+            url, partitions, currencies, jobs, lambda done: bars.update(bar, completed=done)
+        )
+    findings = [finding for each in verified for finding in each.findings.told()]
+    _list(findings)
+    events, streams = (
+        sum(each.events for each in verified),
+        sum(each.streams for each in verified),
+    )
+    click.echo(f"{_count(findings)} differences in {events} events (players and games: {streams})")
+    return findings
+
+
+async def _check(url: str, settings: Settings, roles: Sequence[str]) -> None:
+    await check(url, settings.database.partitions, roles)
+    await check_currencies(url, settings.currencies)
+
+
+def _views(settings: Settings, url: str, *, quick: bool) -> list[Finding]:
+    findings: list[Finding] = []
+    try:
+        asyncio.run(_audit(settings, url, findings, quick=quick))
+    except (ViewsBehind, RebuildBusy) as error:
+        raise CommandError(str(error)) from error
+    finally:
+        _list(findings)
     limits = _QUICK if quick else ""
     click.echo(f"{_count(findings)} differences between the views and the events{limits}")
-    return DIFFERENCE if findings else DONE
+    return findings
 
 
 async def _audit(settings: Settings, url: str, findings: list[Finding], *, quick: bool) -> None:
     """Add what is found, partition by partition; what keeps the rest from it takes nothing back."""
     partitions, currencies = settings.database.partitions, settings.currencies
-    await check(url, partitions, (SERVICE_ROLE,) if quick else (SERVICE_ROLE, VIEWS_ROLE))
-    await check_currencies(url, currencies)
+    await _check(url, settings, (SERVICE_ROLE,) if quick else (SERVICE_ROLE, VIEWS_ROLE))
     await catch_up(url, range(partitions))
     with progress_bars() as bars:
         for partition in range(partitions):
@@ -89,17 +121,7 @@ async def _fold(url: str, partition: int, currencies: Currencies, bars: Progress
     def show(done: int, total: int) -> None:
         bars.update(bar, completed=done, total=total)
 
-    views: dict[str, list[Finding]] = {}
-    for finding in await audit(url, partition, currencies, show):
-        views.setdefault(finding.view, []).append(finding)
-    return [each for view, found in views.items() for each in _shown(view, partition, found)]
-
-
-def _shown(view: str, partition: int, found: Sequence[Finding]) -> list[Finding]:
-    """The first of a view's findings, and how many more there are: none hides another view's."""
-    rest = _count(found[_SHOWN:])
-    more = [Finding(view, partition, f"{rest} more", rest)] if rest else []
-    return [*found[:_SHOWN], *more]
+    return await audit(url, partition, currencies, show)
 
 
 async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[Finding]:
@@ -133,7 +155,7 @@ def _cells(row: Mapping[str, object] | None) -> str:
 
 def _list(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        click.echo(f"{finding.view}, partition {finding.partition}: {finding.what}")
+        click.echo(f"{finding.about}, partition {finding.partition}: {finding.what}")
 
 
 def _count(findings: Sequence[Finding]) -> int:

@@ -260,7 +260,7 @@ class Attempt:
             keys=self._keys,
             rounds=self._rounds,
             events=[_event_row(*booked) for booked in self._booked],
-            transactions=[_transaction_row(key, used) for key, used in self._used],
+            transactions=[transaction_row(key, used) for key, used in self._used],
             sessions=self._sessions,
         )
 
@@ -327,7 +327,7 @@ class Attempt:
         if isinstance(event, Movement):
             self._enter(head.state.player_id, version, event)
         elif isinstance(event, SessionOpened):
-            self._sessions.append(_session_row(head.state.player_id, event))
+            self._sessions.append(session_row(head.state.player_id, event))
 
     def _note_game(self, stream: str, game: Game) -> None:
         """Bets that are decided from now on find the game so."""
@@ -364,7 +364,7 @@ def _event_row(stream: str, head: Head, version: int, event: Event) -> EventRow:
     return EventRow(stream, version, event.NAME, state)
 
 
-def _transaction_row(key: Key, used: Transaction) -> TransactionRow:
+def transaction_row(key: Key, used: Transaction) -> TransactionRow:
     """The key's entry, with what its event says, or for the key of a refunded bet its tombstone."""
     event = used.event
     integration, text = key
@@ -387,7 +387,8 @@ def _transaction_row(key: Key, used: Transaction) -> TransactionRow:
     )
 
 
-def _session_row(player_id: str, event: SessionOpened) -> SessionRow:
+def session_row(player_id: str, event: SessionOpened) -> SessionRow:
+    """The session that the event opened."""
     return SessionRow(
         token_hash=bytes.fromhex(event.session),
         player_id=player_id,

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final, TypeAlias, cast
-
-import msgspec
 
 from ledger.codec import PLAYER_STREAM, open_state
 from ledger.currencies import Currencies
 from ledger.events import BetPlaced, BetRefunded, Event, GameMovement, WinCredited, WinReversed
+from ledger.findings import Finding, Findings, amount_told
 from ledger.player import Player, PlayerEvent, evolve
 from projections.journal import PLAYER_BONUS, PLAYER_HELD, PLAYER_REAL, provider_account
 from projections.registry import VIEW_NAMES
 from projections.reports.errors import ViewsStopped
 from projections.reports.period import hour_begin
-from projections.reports.report import Column, amount, columns
+from projections.reports.report import Column, columns
 from projections.reports.source import Snapshot, open_snapshot
 from projections.reports.totals import SUM_NAMES, SUMS, ggr, sums_of
 from projections.reports.trial_balance import accounts
@@ -40,18 +40,6 @@ EVENTS: Final = "events"
 _Rows: TypeAlias = dict[tuple[Any, ...], tuple[Any, ...]]
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """Something in a view that is not as the events have it, or an event (`EVENTS` is the view).
-
-    ``count``: how many differences it stands for.
-    """
-
-    view: str
-    partition: int
-    what: str
-    count: int = 1
-
-
 async def audit(
     url: str, partition: int, currencies: Currencies, progress: Progress
 ) -> list[Finding]:
@@ -64,7 +52,7 @@ async def audit(
     Raises `projections.reports.errors.ViewsBehind` and `psycopg.Error`.
     """
     moving = list(VIEW_NAMES)
-    found: list[Finding] = []
+    stopped: list[Finding] = []
     while moving:
         try:
             async with open_snapshot(url, partition, moving) as snapshot:
@@ -72,14 +60,14 @@ async def audit(
                 await work.fold()
                 await work.check_totals()
                 await work.check_journal()
-                return found + work.findings
-        except ViewsStopped as stopped:
-            found += [
+                return stopped + work.findings.told()
+        except ViewsStopped as error:
+            stopped += [
                 Finding(view, partition, f"has stopped: {reason}")
-                for view, reason in stopped.reasons.items()
+                for view, reason in error.reasons.items()
             ]
-            moving = [name for name in moving if name not in stopped.reasons]
-    return found
+            moving = [name for name in moving if name not in error.reasons]
+    return stopped
 
 
 class _Fold:
@@ -133,7 +121,7 @@ _ROUND_SUMS: Final = tuple(
 
 class _Audit:
     def __init__(self, snapshot: Snapshot, currencies: Currencies, progress: Progress) -> None:
-        self.findings: list[Finding] = []
+        self.findings = Findings(snapshot.partition)
         self._snapshot = snapshot
         self._currencies = currencies
         self._progress = progress
@@ -299,13 +287,12 @@ class _Audit:
             if other is None or cell != other[at]
         )
 
-    def _amount(self, units: int, currency: str) -> str:
-        """Main units; a currency that nobody knows, as a damaged view may have it, has none."""
-        unit = self._currencies.get(currency)
-        return f"{units} ledger units" if unit is None else amount(units, unit)
+    def _amount(self, units: int | Decimal, currency: str) -> str:
+        """Sums come from the database as whole decimals."""
+        return amount_told(int(units), currency, self._currencies)
 
     def _find(self, view: str, what: str) -> None:
-        self.findings.append(Finding(view, self._snapshot.partition, what))
+        self.findings.add(view, what)
 
 
 def _in_order(keys: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

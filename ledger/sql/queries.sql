@@ -226,3 +226,34 @@ WHERE round_id IS NOT NULL
 GROUP BY player_id, integration, round_id
 HAVING NOT bool_or(closes_round) AND max(recorded_at) < %s
 ORDER BY max(recorded_at)
+
+-- The audit reads a partition whole, in shares, in the order of its streams.
+
+-- name: audit_events
+SELECT notification_id, originator_id, originator_version, topic, state
+FROM {schema}.events
+WHERE abs(pg_catalog.hashtext(originator_id) %% %(shares)s) = %(number)s
+ORDER BY originator_id, originator_version
+
+-- name: audit_transactions
+SELECT
+    integration, key, player_id, version, kind, fingerprint, refers_to, round_id, closes_round,
+    recorded_at
+FROM {schema}.transactions
+WHERE abs(pg_catalog.hashtext('player:' || player_id) %% %(shares)s) = %(number)s
+ORDER BY player_id, version, integration, key
+
+-- name: audit_sessions
+SELECT token_hash, player_id, integration, game, currency, parent_hash, opened_at
+FROM {schema}.sessions
+WHERE abs(pg_catalog.hashtext('player:' || player_id) %% %(shares)s) = %(number)s
+ORDER BY player_id, token_hash
+
+-- name: audit_snapshots
+SELECT stream, version, state
+FROM {schema}.snapshots
+WHERE abs(pg_catalog.hashtext(stream) %% %(shares)s) = %(number)s
+ORDER BY stream
+
+-- name: audit_size
+SELECT coalesce(max(notification_id), 0) FROM {schema}.events

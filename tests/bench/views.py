@@ -53,7 +53,7 @@ class Views:
         self._say = say
 
     def figures(self, bets: Scenario, caught_up: CaughtUp) -> list[Figure]:
-        """Everything: of the catching up, of a load while the views are kept up, of a rebuild."""
+        """Of the catching up, of a load while the views are kept up, of a rebuild, of an audit."""
         return [*caught_up.figures(), *self._under_load(bets, caught_up), *self._rebuilt()]
 
     def _under_load(self, bets: Scenario, caught_up: CaughtUp) -> list[Figure]:
@@ -79,24 +79,40 @@ class Views:
     def _rebuilt(self) -> list[Figure]:
         """`wallet-ledger rebuild --all`, beside the service, which has nothing to do."""
         with self._connected() as connection:
-            began = time.monotonic()
-            outcome = subprocess.run(
-                [str(COMMAND), "rebuild", "--all", "--config", str(self._service.configuration)],
-                cwd=ROOT,
-                capture_output=True,
-                check=False,
-            )
-            elapsed = time.monotonic() - began
+            elapsed = self._timed("rebuild", "--all")
             after = _look(connection)
-        if outcome.returncode != 0 or after.position != after.head:
-            raise BenchmarkError(
-                f"wallet-ledger rebuild: {after} {outcome.stderr.decode()[-2000:]}"
-            )
+        if after.position != after.head:
+            raise BenchmarkError(f"wallet-ledger rebuild: {after}")
         name = f"views: rebuild --all of {after.head:,} events"
         return [
             Figure(name, elapsed, "s"),
             Figure(f"{name}, each of {len(VIEWS)} views", after.head / elapsed * len(VIEWS), "/s"),
+            *self._verified(after.head),
         ]
+
+    def _verified(self, events: int) -> list[Figure]:
+        """`wallet-ledger audit chain`, by one process and by one a core."""
+        return [
+            Figure(f"audit chain, {name}: events verified", events / self._timed(*audit), "/s")
+            for name, audit in (
+                ("one process", ("audit", "chain", "--jobs", "1")),
+                ("one a core", ("audit", "chain")),
+            )
+        ]
+
+    def _timed(self, *arguments: str) -> float:
+        """How many seconds a command of the program takes; it must succeed."""
+        began = time.monotonic()
+        outcome = subprocess.run(
+            [str(COMMAND), *arguments, "--config", str(self._service.configuration)],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        )
+        elapsed = time.monotonic() - began
+        if outcome.returncode != 0:
+            raise BenchmarkError(f"wallet-ledger {arguments}: {outcome.stderr.decode()[-2000:]}")
+        return elapsed
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:

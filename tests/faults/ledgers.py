@@ -17,6 +17,7 @@ from ledger.commands import (
     Policy,
     RefundBet,
     RegisterPlayer,
+    ReverseWin,
 )
 from ledger.committer import CommitterLimits
 from ledger.forwarding import ALONE, Place
@@ -139,6 +140,11 @@ def refund(session: str, key: str, original: str, **other: Any) -> RefundBet:
     """A refund of the bet ``original``."""
     fields = {"round_id": f"round-{original}", **other}
     return RefundBet(original_key=original, **_call("refund", session, key, **fields))
+
+
+def reversal(session: str, key: str, original: str, **other: Any) -> ReverseWin:
+    """A reversal of the win ``original``."""
+    return ReverseWin(original_key=original, **_call("reverse", session, key, **other))
 
 
 def _call(operation: str, session: str, key: str, **other: Any) -> dict[str, Any]:

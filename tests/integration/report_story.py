@@ -24,10 +24,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger import commands as c
-from ledger.batch import _transaction_row
+from ledger.batch import session_row, transaction_row
 from ledger.decisions import Transaction
-from ledger.events import Movement
+from ledger.events import Movement, SessionOpened
 from ledger.refusals import Refused
+from ledger.service import token_hash
 from ledger.store import AppendBatch, Store
 from tests.integration.projection_history import DEADLINE_S, Booked, Log
 from tests.unit.operator_fakes import MemoryLedger
@@ -66,14 +67,19 @@ class Story:
         booked = self.booked[self._log.length :]
         rows = self._log.rows(booked)
         entries = [
-            _transaction_row(
+            transaction_row(
                 (entry.event.integration, entry.event.key),
                 Transaction(entry.player_id, row.version, entry.event.NAME, entry.event),
             )
             for entry, row in zip(booked, rows, strict=True)
             if isinstance(entry.event, Movement)
         ]
-        batch = AppendBatch(events=rows, transactions=entries)
+        sessions = [
+            session_row(entry.player_id, entry.event)
+            for entry in booked
+            if isinstance(entry.event, SessionOpened)
+        ]
+        batch = AppendBatch(events=rows, transactions=entries, sessions=sessions)
         assert await store.append(batch, DEADLINE_S) is None
 
 
@@ -91,7 +97,7 @@ def game(kind: type[c.GameCommand], player_id: str, key: str, **more: Any) -> c.
         "integration": "slots",
         "operation": kind.__name__.lower(),
         "transaction_id": key,
-        "session": f"session-{player_id}",
+        "session": token_hash(player_id),
         "game": "g1",
         "currency": "EUR",
         "policy": _LONG,
@@ -169,7 +175,7 @@ def session(player_id: str, **more: Any) -> c.Command:
     """The player's one session, at `slots` unless said otherwise."""
     fields: dict[str, Any] = {"integration": "slots", "game": "g1", "currency": "EUR"}
     return c.OpenSession(
-        player_id=player_id, session=f"session-{player_id}", policy=_LONG, **fields | more
+        player_id=player_id, session=token_hash(player_id), policy=_LONG, **fields | more
     )
 
 

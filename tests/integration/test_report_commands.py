@@ -195,8 +195,7 @@ def test_views_that_agree_are_said_to(run):
     code, out, _ = run("audit", "views")
     said = "0 differences between the views and the events"
     assert (code, out) == (0, f"{said}\n")
-    assert run("audit")[:2] == (0, out)
-    code, out, _ = run("audit", "--quick")
+    code, out, _ = run("audit", "views", "--quick")
     compared = "balances, the sums of rounds, totals, and the accounts of players and providers"
     assert (code, out) == (
         0,
@@ -468,7 +467,7 @@ def test_every_difference_counts_also_those_that_are_not_shown(told, run, execut
     ]
     assert lines[-1] == "50 differences between the views and the events"
     execute("UPDATE ledger_p00.totals SET win_count = win_count + 1")
-    views = {line.partition(",")[0] for line in run("audit")[1].splitlines()[:-1]}
+    views = {line.partition(",")[0] for line in run("audit", "views")[1].splitlines()[:-1]}
     assert views == {"balances", "totals"}, "one view's hide those of another"
 
 

@@ -15,6 +15,7 @@ import pytest
 from ledger import commands as c
 from ledger.currencies import Currencies
 from ledger.player import Player, PlayerEvent, evolve
+from ledger.service import token_hash
 from ledger.store import Store
 from projections.reports import known, source
 from projections.reports.asked import Filters
@@ -572,8 +573,12 @@ async def test_a_report_waits_for_what_was_decided_before_its_periods_edge(
         await _append(url, story)
         over = datetime.now(UTC)
         before = over - timedelta(seconds=1)
-        await story.tell(before, msgspec.structs.replace(session("anna"), session="another"))
-        bet = game(c.PlaceBet, "anna", "late", amount=7 * EUR, round_id="r7", session="another")
+        await story.tell(
+            before, msgspec.structs.replace(session("anna"), session=token_hash("another"))
+        )
+        bet = game(
+            c.PlaceBet, "anna", "late", amount=7 * EUR, round_id="r7", session=token_hash("another")
+        )
         await story.tell(before, bet)
         asked = {edge: over.isoformat(), "player_id": "anna"}
         patient = Reports(url, 1, Currencies(), answer_s=3.0)
@@ -616,11 +621,13 @@ async def test_a_list_without_an_end_ends_with_the_moment_that_it_states(
     """It held what came while it was made, and clocks of several machines differ."""
     soon = datetime.now(UTC) + timedelta(hours=1)
     late = {"amount": 20_000 * EUR, "tags": {"jackpot": True}}
-    bet = {"amount": 1, "round_id": "late", "session": "another"}
+    bet = {"amount": 1, "round_id": "late", "session": token_hash("another")}
     with databases.fresh(template_database) as name:
         url = postgres.url(name)
         story = await tell()
-        await story.tell(soon, msgspec.structs.replace(session("anna"), session="another"))
+        await story.tell(
+            soon, msgspec.structs.replace(session("anna"), session=token_hash("another"))
+        )
         await story.tell(soon, game(c.CreditWin, "anna", "late-win", **late))
         await story.tell(soon, game(c.PlaceBet, "anna", "late-bet", **bet))
         await story.tell(soon, game(c.RefundBet, "anna", "late-refund", original_key="none"))
@@ -642,10 +649,12 @@ async def test_open_rounds_of_now_are_all_that_the_view_holds(
 ):
     """It left out rounds opened while it was made, and summed what came to the others meanwhile."""
     soon = datetime.now(UTC) + timedelta(hours=1)
-    bet = {"amount": 1, "round_id": "late", "session": "another"}
+    bet = {"amount": 1, "round_id": "late", "session": token_hash("another")}
     with databases.fresh(template_database) as name:
         story = await tell()
-        await story.tell(soon, msgspec.structs.replace(session("anna"), session="another"))
+        await story.tell(
+            soon, msgspec.structs.replace(session("anna"), session=token_hash("another"))
+        )
         await story.tell(soon, game(c.PlaceBet, "anna", "late-bet", **bet))
         await _append(postgres.url(name), story)
         report = await make(postgres.url(name), "open-rounds")

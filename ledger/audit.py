@@ -1,0 +1,346 @@
+"""Verifies a partition's log and what is kept beside it, from the stored bytes alone.
+
+Every event: its place, its hash, the balance it tells, and that its wallet can be folded with it.
+Then every idempotency key, session and snapshot against its event. One instant is read, while the
+service may go on; nothing is written.
+
+What a chain cannot show is that the last events of a stream are gone together with their keys, or
+that every hash behind a change was computed anew: for these a head must be known from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar, cast
+
+import msgspec
+
+from ledger.audit_snapshot import rounds_apart, unequal
+from ledger.audit_stream import EVENTS, LogRow, StreamAudit
+from ledger.batch import session_row, transaction_row
+from ledger.codec import (
+    PLAYER_STREAM,
+    UnreadableSnapshot,
+    decode_snapshot,
+    open_state,
+    partition_of,
+    player_stream,
+)
+from ledger.connections import Connection, connect
+from ledger.currencies import Currencies
+from ledger.decisions import TOMBSTONE, Transaction
+from ledger.events import Event, GameMovement, Movement, RefundTombstoned, SessionOpened
+from ledger.findings import Findings
+from ledger.player import Player, PlayerEvent, Round, fold_round
+from ledger.sql import schema_name, statement
+from ledger.store import SessionRow, SnapshotRow, TransactionRow
+
+TRANSACTIONS: Final = "transactions"
+SESSIONS: Final = "sessions"
+SNAPSHOTS: Final = "snapshots"
+
+_FETCH: Final = 2_000
+_SETTINGS: Final = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "0",  # a table may have to be sorted first, however large it is
+    "client_connection_check_interval": "500ms",
+    "cursor_tuple_fraction": "1.0",  # every row will be read
+    "jit": "off",
+}
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """What was read, and what was found."""
+
+    events: int
+    streams: int
+    findings: Findings
+
+
+class Share(msgspec.Struct, frozen=True):
+    """Streams to verify: of a partition every ``shares``-th by the hash of its name."""
+
+    partition: int
+    partitions: int
+    number: int = 0
+    shares: int = 1
+
+
+async def verify(
+    url: str, share: Share, currencies: Currencies, progress: Callable[[int], None]
+) -> Verified:
+    """Verify a share of a partition. Raises `psycopg.Error`.
+
+    Amounts are told in main units of ``currencies``; ``progress`` is told how many events were
+    verified.
+    """
+    schema = schema_name(share.partition)
+    async with await connect(url, f"audit {schema}", settings=_SETTINGS) as connection:
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return await _Audit(connection, share, currencies).run(progress)
+
+
+async def size(url: str, partitions: int) -> int:
+    """About how many events there are. Raises `psycopg.Error`."""
+    total = 0
+    async with await connect(url, "audit", settings=_SETTINGS) as connection:
+        for partition in range(partitions):
+            query = statement("audit_size", schema_name(partition))
+            total += (await (await connection.execute(query)).fetchone() or (0,))[0]
+    return total
+
+
+_Key = TypeVar("_Key", str, tuple[str, int])
+_Row = TypeVar("_Row", bound=msgspec.Struct)
+
+
+class _Beside(Generic[_Row, _Key]):
+    """A table's rows in the order of the events they belong to, read as far as those have come."""
+
+    def __init__(
+        self,
+        rows: AsyncIterator[Sequence[Any]],
+        kind: Callable[..., _Row],
+        key: Callable[[_Row], _Key],
+    ) -> None:
+        self._rows = rows
+        self._kind: Callable[..., _Row] = kind
+        self._key: Callable[[_Row], _Key] = key
+        self._next: _Row | None = None
+
+    async def until(self, last: _Key | None) -> list[_Row]:
+        """The rows up to and with ``last``; None: all that are left."""
+        taken: list[_Row] = []
+        while True:
+            if self._next is None:
+                row = await anext(self._rows, None)
+                if row is None:
+                    return taken
+                self._next = self._kind(*row)
+            if last is not None and self._key(self._next) > last:
+                return taken
+            taken.append(self._next)
+            self._next = None
+
+
+class _Audit:
+    """One stream after the other, and what is kept beside each."""
+
+    def __init__(self, connection: Connection, share: Share, currencies: Currencies) -> None:
+        self._connection = connection
+        self._share = share
+        self._schema = schema_name(share.partition)
+        self._currencies = currencies
+        self._findings = Findings(share.partition)
+        self._stream: StreamAudit | None = None
+        self._entries: dict[tuple[str, int], list[TransactionRow]] = {}
+        self._sessions: dict[str, dict[bytes, SessionRow]] = {}
+        self._snapshots: dict[str, SnapshotRow] = {}
+        self._rounds: list[tuple[SnapshotRow, str, Round]] = []
+
+    async def run(self, progress: Callable[[int], None]) -> Verified:
+        """Everything, chunk by chunk of the log in the order of its streams."""
+        entries = _Beside(
+            self._rows("transactions"), TransactionRow, lambda row: (row.player_id, row.version)
+        )
+        sessions = _Beside(self._rows("sessions"), SessionRow, lambda row: row.player_id)
+        snapshots = _Beside(self._rows("snapshots"), SnapshotRow, lambda row: row.stream)
+        events = streams = 0
+        async for chunk in self._chunks():
+            last_player = next(
+                (row for row in reversed(chunk) if row.stream.startswith(PLAYER_STREAM)), None
+            )
+            if last_player is not None:
+                player_id = last_player.stream.removeprefix(PLAYER_STREAM)
+                self._put_entries(await entries.until((player_id, last_player.version)))
+                self._put_sessions(await sessions.until(player_id))
+            self._put_snapshots(await snapshots.until(chunk[-1].stream))
+            for row in chunk:
+                if self._stream is None or self._stream.stream != row.stream:
+                    self._finish()
+                    self._stream = self._begin(row.stream)
+                    streams += 1
+                self._take(self._stream, row)
+            self._left_over()
+            await self._look_up_rounds()
+            events += len(chunk)
+            progress(events)
+        self._finish()
+        self._put_entries(await entries.until(None))
+        self._put_sessions(await sessions.until(None))
+        self._put_snapshots(await snapshots.until(None))
+        self._left_over()
+        return Verified(events, streams, self._findings)
+
+    async def _rows(self, table: str) -> AsyncIterator[Sequence[Any]]:
+        """All rows of a table that belong to these streams, in their order."""
+        async with self._connection.cursor(table, binary=True) as cursor:
+            cursor.itersize = _FETCH
+            shares = {"number": self._share.number, "shares": self._share.shares}
+            await cursor.execute(statement(f"audit_{table}", self._schema), shares)
+            async for row in cursor:
+                yield row
+
+    async def _chunks(self) -> AsyncIterator[list[LogRow]]:
+        chunk: list[LogRow] = []
+        async for row in self._rows("events"):
+            chunk.append(LogRow(*row))
+            if len(chunk) == _FETCH:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
+
+    def _put_entries(self, rows: list[TransactionRow]) -> None:
+        for row in rows:
+            self._entries.setdefault((row.player_id, row.version), []).append(row)
+
+    def _put_sessions(self, rows: list[SessionRow]) -> None:
+        for row in rows:
+            self._sessions.setdefault(row.player_id, {})[row.token_hash] = row
+
+    def _put_snapshots(self, rows: list[SnapshotRow]) -> None:
+        self._snapshots.update((row.stream, row) for row in rows)
+
+    def _begin(self, stream: str) -> StreamAudit:
+        begun = StreamAudit(stream, self._findings, self._currencies)
+        if begun.player_id is not None:
+            home = partition_of(begun.player_id, self._share.partitions)
+            if home != self._share.partition:
+                self._find(EVENTS, f"{stream} belongs in partition {home}")
+        return begun
+
+    def _take(self, stream: StreamAudit, row: LogRow) -> None:
+        event = stream.take(row)
+        if stream.player_id is not None:
+            entries = self._entries.pop((stream.player_id, row.version), [])
+            try:
+                if event is not None:
+                    self._check_entries(
+                        row, entries, _entries(stream.player_id, row.version, event)
+                    )
+                if isinstance(event, SessionOpened):
+                    self._check_session(row, session_row(stream.player_id, event))
+            except ValueError as error:
+                stream.is_read = False
+                self._find(EVENTS, f"{row} holds a hash that is none: {error}")
+        snapshot = self._snapshots.get(row.stream)
+        if snapshot is not None and snapshot.version == row.version:
+            del self._snapshots[row.stream]
+            self._check_snapshot(stream, snapshot)
+
+    def _check_entries(
+        self, row: LogRow, kept: Iterable[TransactionRow], said: Iterable[TransactionRow]
+    ) -> None:
+        by_key = {(entry.integration, entry.key): entry for entry in kept}
+        for entry in said:
+            found = by_key.pop((entry.integration, entry.key), None)
+            if found is None:
+                self._find(TRANSACTIONS, f"{_name(entry)}: free, although {row} used it")
+            elif found != entry:
+                self._find(TRANSACTIONS, f"{_name(entry)}: {_unlike(entry, found)}; see {row}")
+        for entry in by_key.values():
+            self._find(TRANSACTIONS, f"{_name(entry)}: said to be used by {row}: it is not")
+
+    def _check_session(self, row: LogRow, said: SessionRow) -> None:
+        found = self._sessions.get(said.player_id, {}).pop(said.token_hash, None)
+        name = said.token_hash.hex()
+        if found is None:
+            self._find(SESSIONS, f"{name}: opened by {row}, but missing")
+        elif found != said:
+            self._find(SESSIONS, f"{name}: {_unlike(said, found)}; see {row}")
+
+    def _check_snapshot(self, stream: StreamAudit, row: SnapshotRow) -> None:
+        name = f"{row.stream} at version {row.version}"
+        try:
+            digest, state = decode_snapshot(row.stream, row.state)
+            if digest != stream.hash:
+                self._find(SNAPSHOTS, f"{name}: its hash is not that of the event")
+            if stream.state is None:
+                return
+            for field in unequal(state, stream.state):
+                self._find(SNAPSHOTS, f"{name}: {field} is not what the events make of it")
+            if isinstance(state, Player) and isinstance(stream.state, Player):
+                for key, found in rounds_apart(state, stream.state):
+                    self._rounds.append((row, key, found))
+        except (UnreadableSnapshot, msgspec.MsgspecError) as error:
+            self._find(SNAPSHOTS, f"{name} cannot be read: {' '.join(str(error).split())}")
+
+    async def _look_up_rounds(self) -> None:
+        """Fold rounds that a snapshot holds and the folded state does not, from the log."""
+        for row, key, found in self._rounds:
+            player_id = row.stream.removeprefix(PLAYER_STREAM)
+            integration, _, round_id = key.partition("/")
+            cursor = await self._connection.execute(
+                statement("rounds", self._schema),
+                ([player_id], [integration], [round_id]),
+                binary=True,
+            )
+            events = [
+                open_state(topic, state)[1]
+                for *_, version, topic, state in await cursor.fetchall()
+                if version <= row.version
+            ]
+            game = [cast("PlayerEvent", each) for each in events if isinstance(each, GameMovement)]
+            if fold_round(player_id, game) != found:
+                self._find(
+                    SNAPSHOTS,
+                    f"{row.stream} at version {row.version}: the round {key} is not what the"
+                    " events make of it",
+                )
+        self._rounds.clear()
+
+    def _finish(self) -> None:
+        """The stream is read; what an unread event opened cannot be told from what none did."""
+        if self._stream is not None and not self._stream.is_read:
+            self._sessions.pop(self._stream.player_id or "", None)
+        self._stream = None
+
+    def _left_over(self) -> None:
+        """What no event took, of the streams that are done."""
+        for (player_id, version), entries in self._entries.items():
+            where = f"{player_stream(player_id)} version {version}"
+            for entry in entries:
+                self._find(TRANSACTIONS, f"{_name(entry)}: said to be used by {where}: not there")
+        self._entries.clear()
+        stream = self._stream.stream if self._stream else ""
+        for player_id in [each for each in self._sessions if player_stream(each) != stream]:
+            for session in self._sessions.pop(player_id):
+                self._find(SESSIONS, f"{session.hex()}: of player {player_id}, opened by no event")
+        for name in [each for each in self._snapshots if each != stream]:
+            version = self._snapshots.pop(name).version
+            self._find(SNAPSHOTS, f"{name} at version {version}: there is no such event")
+
+    def _find(self, about: str, what: str) -> None:
+        self._findings.add(about, what)
+
+
+def _entries(player_id: str, version: int, event: Event) -> Iterator[TransactionRow]:
+    """What the keys that an event uses are entered as: its own, and that of a bet it keeps out."""
+    if not isinstance(event, Movement):
+        return
+    used = Transaction(player_id, version, event.NAME, event)
+    yield transaction_row((event.integration, event.key), used)
+    if isinstance(event, RefundTombstoned) and event.refers_to != event.key:
+        tombstone = Transaction(player_id, version, TOMBSTONE, event)
+        yield transaction_row((event.integration, event.refers_to), tombstone)
+
+
+def _name(entry: TransactionRow) -> str:
+    return f"{entry.integration} {entry.key}"
+
+
+def _unlike(said: msgspec.Struct, kept: msgspec.Struct) -> str:
+    """The fields of a row that are not as its event has them."""
+    return ", ".join(
+        f"{field} {_cell(getattr(kept, field))}, by the event {_cell(getattr(said, field))}"
+        for field in said.__struct_fields__
+        if getattr(said, field) != getattr(kept, field)
+    )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, datetime) else str(value)

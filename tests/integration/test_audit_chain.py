@@ -1,0 +1,537 @@
+"""`audit chain`: whatever is changed in the log or beside it is found, and its place is named."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from adapters import cli, verifying
+from ledger.audit import Share, Verified, verify
+from ledger.codec import decode_snapshot, encode_snapshot, partition_of, player_stream, seal
+from ledger.commands import (
+    CancelWithdrawal,
+    GrantBonus,
+    SetGame,
+    Withdraw,
+)
+from ledger.currencies import Currencies
+from ledger.events import Deposited
+from ledger.player import Player
+from tests.faults.ledgers import CENT, Process, bet, opened, query, refund, reversal, win
+from tests.integration.tampering import Said, Superuser, superuser
+
+ANN, BEN = player_stream("ann"), player_stream("ben")
+EVERY = 5
+"""Events from one snapshot to the next."""
+
+
+@pytest.fixture(scope="module")
+def lived(postgres, databases, template_database) -> Iterator[str]:
+    """A ledger in which two players and a game have seen much; only clones of it are changed."""
+    with databases.fresh(template_database) as name:
+        asyncio.run(_live(postgres.url(name)))
+        yield name
+
+
+@pytest.fixture
+def database(databases, lived) -> Iterator[str]:
+    """A clone of it; its name."""
+    with databases.fresh(lived) as name:
+        yield name
+
+
+async def _live(url: str) -> None:
+    async with opened(url, snapshot_every=EVERY) as one:
+        session = await one.player("ann", money=10_000)
+        await _play(one, session)
+        await one.player("ben", money=500)
+        for number in range(3):
+            ben = await one.session("ben")
+            call = bet(ben, f"ben-{number}", 10)
+            await one.accepted(msgspec.structs.replace(call, player_id="ben"))
+        await asyncio.sleep(0.3)  # snapshots are saved behind the appends
+    assert len(query(url, "SELECT version FROM ledger_p00.snapshots")) == 2
+
+
+async def _play(one: Process, session: str) -> None:
+    money: dict[str, Any] = {"player_id": "ann", "currency": "EUR"}
+    await one.accepted(
+        GrantBonus(operation="bonus", key="bonus", transaction_id="bonus", amount=CENT, **money)
+    )
+    for number in range(130):  # closed rounds fall out of memory, and are read back
+        await one.accepted(bet(session, f"b-{number}", 10, closes_round=True))
+    await one.accepted(bet(session, "open", 20))
+    await one.accepted(win(session, "won", 50, round_id="round-open"))
+    await one.accepted(refund(session, "refunded", "b-3"))
+    await one.accepted(refund(session, "refunded twice", "b-3"))
+    await one.refused(refund(session, "too early", "never came"))
+    await one.accepted(reversal(session, "reversed", "won", round_id="round-open"))
+    await one.accepted(
+        Withdraw(operation="withdraw", key="w", transaction_id="w", amount=CENT, hold=True, **money)
+    )
+    await one.accepted(
+        CancelWithdrawal(
+            player_id="ann",
+            operation="cancel",
+            key="cancel",
+            transaction_id="w",
+            withdrawal_key="w",
+        )
+    )
+    await one.ledger.set_game(SetGame(integration="test", game="slots", enabled=False))
+    for number in range(EVERY):
+        await one.accepted(bet(session, f"last-{number}", 10, closes_round=True))
+
+
+async def read(url: str, share: Share | None = None) -> Verified:
+    """The audit of a partition, or of a share of it."""
+    return await verify(url, share or Share(0, 1), Currencies(), lambda _: None)
+
+
+def told(verified: Verified) -> list[str]:
+    """What was found, a line each."""
+    return [f"{finding.about}: {finding.what}" for finding in verified.findings.told()]
+
+
+async def test_a_ledger_that_nobody_touched_is_sound(database_url):
+    """An audit that cries wolf is switched off."""
+    verified = await read(database_url)
+    assert told(verified) == []
+    assert verified.streams == 3
+    ((events,),) = query(database_url, "SELECT count(*) FROM ledger_p00.events")
+    assert verified.events == events
+
+
+async def test_a_snapshot_with_rounds_that_were_read_back_is_sound(database_url):
+    """Which rounds are in memory depends on what was asked for: the fold has others."""
+    ((state,),) = query(
+        database_url, f"SELECT state FROM ledger_p00.snapshots WHERE stream = '{ANN}'"
+    )
+    player = decode_snapshot(ANN, state)[1]
+    assert isinstance(player, Player)
+    assert player.round("test", "round-b-3") is not None
+
+
+def _sql(statement: str) -> Tamper:
+    return lambda root: root.execute(statement)
+
+
+Tamper = Callable[[Superuser], object]
+
+
+def _said(**changes: object) -> Callable[[Said], None]:
+    return lambda said: said.update(changes)
+
+
+def _snapshot(root: Superuser, **changes: Any) -> None:
+    """Ann's snapshot says something else."""
+    ((state,),) = root.rows("SELECT state FROM ledger_p00.snapshots WHERE stream = %s", ANN)
+    digest, player = decode_snapshot(ANN, state)
+    assert isinstance(player, Player)
+    given = {name: change(player) for name, change in changes.items()}
+    altered = encode_snapshot(digest, msgspec.structs.replace(player, **given))
+    root.execute("UPDATE ledger_p00.snapshots SET state = %s WHERE stream = %s", altered, ANN)
+
+
+def _one_more_cent(player: Player) -> dict[str, Any]:
+    wallet = player.wallets["EUR"]
+    return {"EUR": msgspec.structs.replace(wallet, real=wallet.real + CENT)}
+
+
+def _not_refunded(player: Player) -> dict[str, bytes]:
+    kept = dict(player.last_rounds | player.past_rounds)
+    found = player.find_round("test/round-b-3")
+    assert found is not None
+    bets = tuple(msgspec.structs.replace(each, refunded=False) for each in found.bets)
+    replaced = msgspec.structs.replace(found, bets=bets)
+    return kept | {"test/round-b-3": msgspec.msgpack.encode(replaced)}
+
+
+def _remove(root: Superuser, stream: str, version: int) -> None:
+    root.execute(
+        "DELETE FROM ledger_p00.events WHERE originator_id = %s AND originator_version = %s",
+        stream,
+        version,
+    )
+
+
+def _add(root: Superuser, stream: str, balance: int) -> None:
+    """An event at the end of a stream, its hash as it should be."""
+    version, _, state = root.events(stream)[-1]
+    event = Deposited(
+        movement_id="m",
+        recorded_at=datetime(2100, 1, 1, tzinfo=UTC),
+        operation="deposit",
+        key="forged",
+        transaction_id="forged",
+        fingerprint="00" * 32,
+        currency="EUR",
+        real=CENT,
+        balance_real=balance,
+        balance_bonus=0,
+    )
+    sealed = seal(state[:32], stream, version + 1, event)[1]
+    root.execute(
+        "INSERT INTO ledger_p00.events VALUES (%s, %s, %s, %s)",
+        stream,
+        version + 1,
+        event.NAME,
+        sealed,
+    )
+
+
+TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
+    "what an event says": (
+        lambda root: root.alter(ANN, 2, _said(actor="somebody")),
+        ["events: player:ann version 2 (event 2): its hash is not that of its bytes"],
+    ),
+    "what an event says, and its own hash": (
+        lambda root: root.forge(ANN, 2, _said(actor="somebody"), alone=True),
+        ["events: player:ann version 3 (event 3): its hash is not that of its bytes"],
+    ),
+    "an amount, and every hash behind it": (
+        lambda root: root.forge(ANN, 3, _said(real=99 * CENT)),
+        [
+            "events: player:ann version 3 (event 3): real 0.00 and 0.99 come to 0.99, it says 100",
+            "snapshots: player:ann at version 145: its hash is not that of the event",
+        ],
+    ),
+    "a balance, and every hash behind it": (
+        lambda root: root.forge(ANN, 3, _said(real=99 * CENT, balance_real=99 * CENT)),
+        [
+            "events: player:ann version 5 (event 5): real 0.99 and 0.00 come to 0.99, it says 100",
+            "snapshots: player:ann at version 145: its hash is not that of the event",
+        ],
+    ),
+    "the name of an event": (
+        _sql(
+            "UPDATE ledger_p00.events SET topic = 'withdrawn.v1'"
+            " WHERE originator_id = 'player:ann' AND originator_version = 3"
+        ),
+        [
+            "events: player:ann version 3 (event 3): its hash is not that of its bytes",
+            "transactions: operator deposit:first-ann: kind deposited.v1, by the event withdrawn",
+        ],
+    ),
+    "the time of an event, and every hash behind it": (
+        lambda root: root.forge(ANN, 4, _said(recorded_at="2020-01-01T00:00:00Z")),
+        [
+            "events: player:ann version 4 (event 4): recorded at 2020-01-01 00:00:00+00:00, the",
+            "sessions: ",
+            "snapshots: player:ann at version 145: its hash is not that of the event",
+            "snapshots: player:ann at version 145: sessions is not what the events make of it",
+        ],
+    ),
+    "an event in the middle": (
+        lambda root: _remove(root, ANN, 3),
+        [
+            "events: player:ann: nothing between versions 2 and 4",
+            "transactions: operator deposit:first-ann: said to be used by player:ann version 3",
+        ],
+    ),
+    "the first event": (
+        lambda root: _remove(root, BEN, 1),
+        ["events: player:ben: nothing between versions 0 and 2"],
+    ),
+    "the last event of a player": (
+        lambda root: _remove(root, BEN, len(root.events(BEN))),
+        [
+            "transactions: test ben-2: said to be used by player:ben version 10: not there",
+            "snapshots: player:ben at version 10: there is no such event",
+        ],
+    ),
+    "all events of a player": (
+        _sql("DELETE FROM ledger_p00.events WHERE originator_id = 'player:ben'"),
+        [
+            "transactions: operator deposit:first-ben: said to be used by player:ben version 3",
+            *(f"transactions: test ben-{number}: said to be used by" for number in range(3)),
+            *(["sessions: "] * 4),
+            "snapshots: player:ben at version 10: there is no such event",
+        ],
+    ),
+    "the order of the log": (
+        _sql(
+            "UPDATE ledger_p00.events SET notification_id = notification_id + 1000000"
+            " WHERE originator_id = 'player:ann' AND originator_version = 2"
+        ),
+        ["events: player:ann version 3 (event 3) stands in the log before the version before it"],
+    ),
+    "an event that says too much": (
+        lambda root: _add(root, BEN, 1_000_000),
+        [
+            "events: player:ben version 11 (event 160): real 4.70 and 0.01 come to 4.71, it",
+            "transactions: operator forged: free, although player:ben version 11",
+        ],
+    ),
+    "an event of nobody": (
+        _sql(
+            "INSERT INTO ledger_p00.events SELECT 'zebra', 1, topic, state"
+            " FROM ledger_p00.events WHERE notification_id = 1"
+        ),
+        [
+            "events: zebra is the stream of neither a player nor a game",
+            "events: zebra version 1 (event 160): its hash is not",
+            "events: zebra version 1 (event 160) is about something else: player",
+        ],
+    ),
+    "a stream under another player's name": (
+        _sql(
+            "UPDATE ledger_p00.events SET originator_id = 'player:zoe'"
+            " WHERE originator_id = 'player:ben' AND originator_version = 1"
+        ),
+        [
+            "events: player:ben: nothing between versions 0 and 2",
+            "events: player:zoe version 1 (event 150): its hash is not",
+            "events: player:zoe version 1 (event 150) is about something else: player",
+        ],
+    ),
+    "a game's event in another game's stream": (
+        _sql(
+            "UPDATE ledger_p00.events SET originator_id = 'game:test:poker'"
+            " WHERE originator_id = 'game:test:slots'"
+        ),
+        [
+            "events: game:test:poker version 1 (event 144): its hash is not",
+            "events: game:test:poker version 1 (event 144) is about something else: game_disabled",
+        ],
+    ),
+    "a hash in an event that is none": (
+        lambda root: root.forge(ANN, 3, _said(fingerprint="no hash")),
+        [
+            "events: player:ann version 3 (event 3) holds a hash that is none: ",
+            "snapshots: player:ann at version 145: its hash is not that of the event",
+        ],
+    ),
+    "bytes that are no event": (
+        _sql(
+            "UPDATE ledger_p00.events SET state = substring(state FROM 1 FOR 40)"
+            " WHERE originator_id = 'player:ann' AND originator_version = 3"
+        ),
+        [
+            "events: player:ann version 3 (event 3): its hash is not that of its bytes",
+            "events: player:ann version 3 (event 3) cannot be read: ",
+        ],
+    ),
+    "a key gone": (
+        _sql("DELETE FROM ledger_p00.transactions WHERE key = 'b-7'"),
+        ["transactions: test b-7: free, although player:ann version 13 (event 13) used it"],
+    ),
+    "a tombstone gone": (
+        _sql("DELETE FROM ledger_p00.transactions WHERE kind = 'tombstone'"),
+        ["transactions: test never came: free, although player:ann version "],
+    ),
+    "what a key was used for": (
+        _sql("UPDATE ledger_p00.transactions SET fingerprint = sha256('') WHERE key = 'b-7'"),
+        [
+            "transactions: test b-7: fingerprint e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934c",
+        ],
+    ),
+    "which event used a key": (
+        _sql("UPDATE ledger_p00.transactions SET version = 14 WHERE key = 'b-7'"),
+        [
+            "transactions: test b-7: free, although player:ann version 13 (event 13) used it",
+            "transactions: test b-7: said to be used by player:ann version 14 (event 14)",
+        ],
+    ),
+    "whose key it is": (
+        _sql("UPDATE ledger_p00.transactions SET player_id = 'zoe' WHERE key = 'b-7'"),
+        [
+            "transactions: test b-7: free, although player:ann version 13 (event 13) used it",
+            "transactions: test b-7: said to be used by player:zoe version 13: not there",
+        ],
+    ),
+    "a session gone": (
+        _sql("DELETE FROM ledger_p00.sessions WHERE player_id = 'ann'"),
+        ["sessions: "],
+    ),
+    "what a session is for": (
+        _sql("UPDATE ledger_p00.sessions SET game = 'poker' WHERE player_id = 'ann'"),
+        ["sessions: "],
+    ),
+    "a session that nobody opened": (
+        _sql(
+            "INSERT INTO ledger_p00.sessions SELECT sha256('mine'), player_id, integration, game,"
+            " currency, NULL, opened_at FROM ledger_p00.sessions WHERE player_id = 'ann'"
+        ),
+        ["sessions: "],
+    ),
+    "a session of nobody's": (
+        _sql(
+            "INSERT INTO ledger_p00.sessions SELECT sha256('mine'), 'zoe', integration, game,"
+            " currency, NULL, opened_at FROM ledger_p00.sessions WHERE player_id = 'ann'"
+        ),
+        ["sessions: "],
+    ),
+    "the money of a snapshot": (
+        lambda root: _snapshot(root, wallets=_one_more_cent),
+        ["snapshots: player:ann at version 145: wallets is not what the events make of it"],
+    ),
+    "a round of a snapshot": (
+        lambda root: _snapshot(root, past_rounds=_not_refunded, last_rounds=lambda _: {}),
+        ["snapshots: player:ann at version 145: the round test/round-b-3 is not what the events"],
+    ),
+    "the hash of a snapshot": (
+        _sql(
+            "UPDATE ledger_p00.snapshots SET state = sha256('') || substring(state FROM 33)"
+            " WHERE stream = 'player:ann'"
+        ),
+        ["snapshots: player:ann at version 145: its hash is not that of the event"],
+    ),
+    "the version of a snapshot": (
+        _sql("UPDATE ledger_p00.snapshots SET version = 1000"),
+        [
+            "snapshots: player:ann at version 1000: there is no such event",
+            "snapshots: player:ben at version 1000: there is no such event",
+        ],
+    ),
+    "a snapshot that cannot be read": (
+        _sql(
+            "UPDATE ledger_p00.snapshots SET state = substring(state FROM 1 FOR 50)"
+            " WHERE stream = 'player:ann'"
+        ),
+        ["snapshots: player:ann at version 145 cannot be read: "],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+async def test_whatever_is_changed_is_found_and_named(name, database_url, admin_url):
+    """Prove that nobody changed it, or where somebody did."""
+    tamper, expected = TAMPERED[name]
+    with superuser(admin_url) as root:
+        tamper(root)
+    found = told(await read(database_url))
+    assert len(found) == len(expected), found
+    for line, beginning in zip(found, expected, strict=True):
+        assert line.startswith(beginning)
+
+
+async def test_a_tail_that_is_gone_with_all_that_belongs_to_it_is_not_seen(database_url, admin_url):
+    """What a chain cannot show by itself: README says so, and this is the day it is mended."""
+    with superuser(admin_url) as root:
+        _remove(root, BEN, len(root.events(BEN)))
+        root.execute("DELETE FROM ledger_p00.transactions WHERE key = 'ben-2'")
+        root.execute("DELETE FROM ledger_p00.snapshots WHERE stream = 'player:ben'")
+    assert told(await read(database_url)) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_the_first_bad_place_of_a_random_change_is_named(seed, database_url, admin_url):
+    """Wherever it is: each bit of a state, each event of a stream."""
+    chance = random.Random(seed)
+    with superuser(admin_url) as root:
+        version, _, state = chance.choice(root.events(ANN))
+        at = chance.randrange(8 * len(state))
+        altered = bytearray(state)
+        altered[at // 8] ^= 1 << at % 8
+        root.store(ANN, version, bytes(altered))
+    first = told(await read(database_url))[0]
+    assert first.startswith(f"events: {ANN} version {version} (event "), (seed, at)
+
+
+async def test_a_player_in_the_wrong_partition_is_found(database_url):
+    """His calls would find him nowhere."""
+    verified = await read(database_url, Share(0, 2))
+    wrong = [line for line in told(verified) if "belongs in partition 1" in line]
+    homes = {name: partition_of(name, 2) for name in ("ann", "ben")}
+    assert wrong == [
+        f"events: player:{name} belongs in partition 1" for name, home in homes.items() if home
+    ]
+    assert any(homes.values())
+
+
+async def test_the_shares_make_up_the_whole(database_url, admin_url):
+    """A stream that no process took would be the place to hide something."""
+    with superuser(admin_url) as root:
+        root.execute("UPDATE ledger_p00.transactions SET kind = 'nothing'")
+        root.execute("UPDATE ledger_p00.sessions SET game = 'poker'")
+    whole = await read(database_url)
+    shares = [await read(database_url, Share(0, 1, number, 3)) for number in range(3)]
+    assert sum(share.events for share in shares) == whole.events
+    assert sum(share.streams for share in shares) == whole.streams
+    first, *others = (share.findings for share in shares)
+    for other in others:
+        first.join(other)
+    assert sum(each.count for each in first.told()) == sum(
+        each.count for each in whole.findings.told()
+    )
+
+
+@pytest.fixture
+def audit(postgres, database, tmp_path, capfd) -> Callable[..., tuple[int, list[str], str]]:
+    """Run the command: its exit code, its lines, and what it complained of."""
+    file = tmp_path / "wallet-ledger.toml"
+    file.write_text(f'[database]\nurl = "{postgres.url(database)}"\n')
+    file.chmod(0o600)
+
+    def run(*arguments: str) -> tuple[int, list[str], str]:
+        code = cli.run(["audit", *arguments, "--config", str(file)])
+        out, err = capfd.readouterr()
+        return code, out.splitlines(), err
+
+    return run
+
+
+def test_the_command_says_how_much_it_has_read(audit):
+    """No difference in nothing would prove nothing."""
+    said = "0 differences in 159 events (players and games: 3)"
+    assert audit("chain", "--jobs", "2") == (0, [said], "")
+
+
+def test_without_a_name_log_and_views_are_verified(audit):
+    """The one command to run after anything strange."""
+    code, lines, _ = audit("--jobs", "1")
+    assert code == 0
+    assert lines == [
+        "0 differences in 159 events (players and games: 3)",
+        "0 differences between the views and the events",
+    ]
+
+
+def test_differences_are_listed_and_counted_and_the_views_are_compared_all_the_same(
+    audit, admin_url
+):
+    """Twenty lines are read; the number says how bad it is."""
+    with superuser(admin_url) as root:
+        root.execute("UPDATE ledger_p00.transactions SET kind = 'nothing'")
+    code, lines, _ = audit("--jobs", "2")
+    assert code == 1
+    *shown, more, said, views = lines
+    assert len(shown) == 20
+    assert all(line.startswith("transactions, partition 0: ") for line in shown)
+    entries = len(query(admin_url, "SELECT FROM ledger_p00.transactions"))
+    assert more == f"transactions, partition 0: {entries - 20} more"
+    assert said == f"{entries} differences in 159 events (players and games: 3)"
+    assert views == "0 differences between the views and the events"
+
+
+def test_a_database_that_goes_away_ends_the_audit_with_one_line(audit, admin_url):
+    """Not with the news that all is well."""
+    with superuser(admin_url) as root:
+        root.execute("ALTER TABLE ledger_p00.sessions RENAME TO elsewhere")
+    code, lines, complaint = audit("chain")
+    assert (code, lines) == (2, [])
+    assert complaint.startswith("wallet-ledger: database: ")
+    assert complaint.count("\n") == 1
+
+
+def test_a_process_that_is_killed_ends_the_audit_with_one_line(audit, monkeypatch):
+    """An auditor on a small machine must hear of it; its share was not verified."""
+    monkeypatch.setattr(verifying, "_verify", _killed)
+    assert audit("chain", "--jobs", "2") == (
+        2,
+        [],
+        "wallet-ledger: a process of the audit was ended: is there memory left?\n",
+    )
+
+
+def _killed(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
