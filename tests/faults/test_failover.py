@@ -7,7 +7,6 @@ neither as a first answer nor as a repetition's.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from ledger.embedded import EmbeddedPostgres
 from tests.acceptance.provider import visiting
-from tests.acceptance.service import COMMAND, ROOT, Service
+from tests.acceptance.service import Service
 from tests.faults.ledgers import query
 from tests.faults.load import betting
 from tests.faults.pair import Pair
@@ -61,12 +60,6 @@ async def the_primary_holds_what_nobody_else_has(servers: Pair) -> Events:
     return shown
 
 
-def differences(service: Service) -> int:
-    """0 if the log is sound, and every view says what the events say."""
-    audit: list[str | Path] = [COMMAND, "audit", "--config", service.file]
-    return subprocess.run(audit, cwd=ROOT, check=False).returncode
-
-
 LOSSES = [the_primary_dies, the_primary_holds_what_nobody_else_has]
 
 
@@ -93,7 +86,7 @@ async def _survive(servers: Pair, directory: Path, losses: Sequence[Loss], worke
     try:
         await asyncio.to_thread(service.start)
         await _fail_over_and_over(servers, service, losses)
-        assert await asyncio.to_thread(differences, service) == 0
+        assert await asyncio.to_thread(service.audit) == 0
         assert service.stop() == 0
     finally:
         service.close()

@@ -139,7 +139,15 @@ def test_during_a_rotation_either_rsa_key_verifies_and_is_named(
     refused(lambda: verify_rsa(publics[1:], sign_rsa(pairs[0][0], b"body"), b"body"))
 
 
-@pytest.mark.parametrize("change", [lambda s: s + "\n", lambda s: " " + s, lambda s: s[:-2]])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: s + "\n",
+        lambda s: " " + s,
+        lambda s: s[:-2],
+        lambda s: s[:-3] + chr(ord(s[-3]) + 1) + s[-2:],  # in bits that nothing is made of
+    ],
+)
 def test_base64_must_be_exact(
     change: Callable[[str], str], pairs: list[tuple[SigningKey, PublicKey]]
 ) -> None:
