@@ -14,8 +14,16 @@ import msgspec
 import pytest
 
 from adapters import cli, verifying
+from ledger import audit as audit_module
 from ledger.audit import Share, Verified, verify
-from ledger.codec import decode_snapshot, encode_snapshot, partition_of, player_stream, seal
+from ledger.codec import (
+    decode_snapshot,
+    encode_snapshot,
+    game_stream,
+    partition_of,
+    player_stream,
+    seal,
+)
 from ledger.commands import (
     CancelWithdrawal,
     GrantBonus,
@@ -25,10 +33,11 @@ from ledger.commands import (
 from ledger.currencies import Currencies
 from ledger.events import Deposited
 from ledger.player import Player
-from tests.faults.ledgers import CENT, Process, bet, opened, query, refund, reversal, win
+from tests.faults.ledgers import CENT, Process, bet, cents, opened, query, refund, reversal, win
 from tests.integration.tampering import Said, Superuser, superuser
 
-ANN, BEN = player_stream("ann"), player_stream("ben")
+ANN, BEN, DAN = (player_stream(name) for name in ("ann", "ben", "dan"))
+SLOTS = game_stream("test", "slots")
 EVERY = 5
 """Events from one snapshot to the next."""
 
@@ -57,8 +66,24 @@ async def _live(url: str) -> None:
             ben = await one.session("ben")
             call = bet(ben, f"ben-{number}", 10)
             await one.accepted(msgspec.structs.replace(call, player_id="ben"))
+        for enabled in (True, False, True, False):
+            await one.ledger.set_game(SetGame(integration="test", game="slots", enabled=enabled))
+        await _owe(one)
         await asyncio.sleep(0.3)  # snapshots are saved behind the appends
-    assert len(query(url, "SELECT version FROM ledger_p00.snapshots")) == 2
+    saved = query(url, "SELECT stream FROM ledger_p00.snapshots ORDER BY stream")
+    assert saved == [(SLOTS,), (ANN,), (BEN,), (DAN,)]
+
+
+async def _owe(one: Process) -> None:
+    """Dan's win is taken back when he has spent it: the one way below zero (rule 10)."""
+    session = await one.player("dan", money=10)
+    dan: dict[str, Any] = {"player_id": "dan"}
+    await one.accepted(bet(session, "d", 10, **dan))
+    await one.accepted(win(session, "d won", 50, round_id="round-d", **dan))
+    await one.accepted(bet(session, "d spent", 50, **dan))
+    owing = await one.accepted(reversal(session, "d back", "d won", round_id="round-d", **dan))
+    assert cents(owing) == -50
+    await one.accepted(bet(session, "d free", 0, **dan))
 
 
 async def _play(one: Process, session: str) -> None:
@@ -101,11 +126,13 @@ def told(verified: Verified) -> list[str]:
     return [f"{finding.about}: {finding.what}" for finding in verified.findings.told()]
 
 
-async def test_a_ledger_that_nobody_touched_is_sound(database_url):
-    """An audit that cries wolf is switched off."""
+@pytest.mark.parametrize("fetched", [1, 2, 7, 2_000])
+async def test_a_ledger_that_nobody_touched_is_sound(fetched, database_url, monkeypatch):
+    """An audit that cries wolf is switched off; wherever one portion of rows ends."""
+    monkeypatch.setattr(audit_module, "_FETCH", fetched)
     verified = await read(database_url)
     assert told(verified) == []
-    assert verified.streams == 3
+    assert verified.streams == 4
     ((events,),) = query(database_url, "SELECT count(*) FROM ledger_p00.events")
     assert verified.events == events
 
@@ -211,6 +238,16 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
             "snapshots: player:ann at version 145: its hash is not that of the event",
         ],
     ),
+    "money that is not there": (
+        lambda root: root.forge(BEN, 10, _said(real=-500 * CENT, balance_real=-20 * CENT)),
+        [
+            "events: player:ben version 10 (event 159): takes real down to -0.20",
+            "snapshots: player:ben at version 10: its hash is not that of the event",
+            "snapshots: player:ben at version 10: wallets is not what the events make of it",
+            "snapshots: player:ben at version 10: losses is not what the events make of it",
+            "snapshots: player:ben at version 10: the round test/round-ben-2 is not what the",
+        ],
+    ),
     "the name of an event": (
         _sql(
             "UPDATE ledger_p00.events SET topic = 'withdrawn.v1'"
@@ -267,7 +304,7 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
     "an event that says too much": (
         lambda root: _add(root, BEN, 1_000_000),
         [
-            "events: player:ben version 11 (event 160): real 4.70 and 0.01 come to 4.71, it",
+            "events: player:ben version 11 (event 173): real 4.70 and 0.01 come to 4.71, it",
             "transactions: operator forged: free, although player:ben version 11",
         ],
     ),
@@ -278,8 +315,8 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
         ),
         [
             "events: zebra is the stream of neither a player nor a game",
-            "events: zebra version 1 (event 160): its hash is not",
-            "events: zebra version 1 (event 160) is about something else: player",
+            "events: zebra version 1 (event 173): its hash is not",
+            "events: zebra version 1 (event 173) is about something else: player",
         ],
     ),
     "a stream under another player's name": (
@@ -296,11 +333,12 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
     "a game's event in another game's stream": (
         _sql(
             "UPDATE ledger_p00.events SET originator_id = 'game:test:poker'"
-            " WHERE originator_id = 'game:test:slots'"
+            " WHERE originator_id = 'game:test:slots' AND originator_version = 1"
         ),
         [
             "events: game:test:poker version 1 (event 144): its hash is not",
             "events: game:test:poker version 1 (event 144) is about something else: game_disabled",
+            "events: game:test:slots: nothing between versions 0 and 2",
         ],
     ),
     "a hash in an event that is none": (
@@ -318,6 +356,16 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
         [
             "events: player:ann version 3 (event 3): its hash is not that of its bytes",
             "events: player:ann version 3 (event 3) cannot be read: ",
+        ],
+    ),
+    "the bytes of a session's beginning": (
+        _sql(
+            "UPDATE ledger_p00.events SET state = substring(state FROM 1 FOR 40)"
+            " WHERE originator_id = 'player:ann' AND originator_version = 4"
+        ),
+        [
+            "events: player:ann version 4 (event 4): its hash is not that of its bytes",
+            "events: player:ann version 4 (event 4) cannot be read: ",
         ],
     ),
     "a key gone": (
@@ -386,11 +434,19 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
         ["snapshots: player:ann at version 145: its hash is not that of the event"],
     ),
     "the version of a snapshot": (
-        _sql("UPDATE ledger_p00.snapshots SET version = 1000"),
+        _sql("UPDATE ledger_p00.snapshots SET version = 1000 WHERE stream LIKE 'player:%n'"),
         [
             "snapshots: player:ann at version 1000: there is no such event",
             "snapshots: player:ben at version 1000: there is no such event",
+            "snapshots: player:dan at version 1000: there is no such event",
         ],
+    ),
+    "a game's snapshot": (
+        _sql(
+            "UPDATE ledger_p00.snapshots SET state = replace(state::text,"
+            " encode('false', 'hex'), encode('true', 'hex'))::bytea WHERE stream LIKE 'game:%%'"
+        ),
+        ["snapshots: game:test:slots at version 5: enabled is not what the events make of it"],
     ),
     "a snapshot that cannot be read": (
         _sql(
@@ -403,7 +459,7 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", TAMPERED)
-async def test_whatever_is_changed_is_found_and_named(name, database_url, admin_url):
+async def test_whatever_is_changed_is_found_and_named(name, database_url, admin_url, monkeypatch):
     """Prove that nobody changed it, or where somebody did."""
     tamper, expected = TAMPERED[name]
     with superuser(admin_url) as root:
@@ -412,6 +468,8 @@ async def test_whatever_is_changed_is_found_and_named(name, database_url, admin_
     assert len(found) == len(expected), found
     for line, beginning in zip(found, expected, strict=True):
         assert line.startswith(beginning)
+    monkeypatch.setattr(audit_module, "_FETCH", 3)
+    assert sorted(told(await read(database_url))) == sorted(found)
 
 
 async def test_a_tail_that_is_gone_with_all_that_belongs_to_it_is_not_seen(database_url, admin_url):
@@ -441,7 +499,7 @@ async def test_a_player_in_the_wrong_partition_is_found(database_url):
     """His calls would find him nowhere."""
     verified = await read(database_url, Share(0, 2))
     wrong = [line for line in told(verified) if "belongs in partition 1" in line]
-    homes = {name: partition_of(name, 2) for name in ("ann", "ben")}
+    homes = {name: partition_of(name, 2) for name in ("ann", "ben", "dan")}
     assert wrong == [
         f"events: player:{name} belongs in partition 1" for name, home in homes.items() if home
     ]
@@ -482,7 +540,7 @@ def audit(postgres, database, tmp_path, capfd) -> Callable[..., tuple[int, list[
 
 def test_the_command_says_how_much_it_has_read(audit):
     """No difference in nothing would prove nothing."""
-    said = "0 differences in 159 events (players and games: 3)"
+    said = "0 differences in 172 events (players and games: 4)"
     assert audit("chain", "--jobs", "2") == (0, [said], "")
 
 
@@ -491,7 +549,7 @@ def test_without_a_name_log_and_views_are_verified(audit):
     code, lines, _ = audit("--jobs", "1")
     assert code == 0
     assert lines == [
-        "0 differences in 159 events (players and games: 3)",
+        "0 differences in 172 events (players and games: 4)",
         "0 differences between the views and the events",
     ]
 
@@ -509,7 +567,7 @@ def test_differences_are_listed_and_counted_and_the_views_are_compared_all_the_s
     assert all(line.startswith("transactions, partition 0: ") for line in shown)
     entries = len(query(admin_url, "SELECT FROM ledger_p00.transactions"))
     assert more == f"transactions, partition 0: {entries - 20} more"
-    assert said == f"{entries} differences in 159 events (players and games: 3)"
+    assert said == f"{entries} differences in 172 events (players and games: 4)"
     assert views == "0 differences between the views and the events"
 
 
