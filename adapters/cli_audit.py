@@ -41,7 +41,7 @@ _CHAIN, _VIEWS = "chain", "views"
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 64),
     default=lambda: len(os.sched_getaffinity(0)),
     help="Chain: so many processes; without it as many as there are cores.",
 )
@@ -50,8 +50,9 @@ def command(*, settings: Settings, what: str | None, quick: bool, jobs: int) -> 
 
     The service may go on. Exits with 1 at any difference, and names it.
 
-    chain: every event's hash over the one before it, its place, the balance it tells; that every
-    idempotency key, session and snapshot is what its event says, and that none is without one.
+    chain: every event's hash over the one before it, its place in its stream, the balance it
+    tells; that every idempotency key, session and snapshot is what its event says, and that none
+    is without one.
 
     views: balances and rounds of every player, totals, and the journal are folded by other code
     than that of the views. Then every row is compared with a view made anew. A view that has
@@ -69,7 +70,7 @@ def command(*, settings: Settings, what: str | None, quick: bool, jobs: int) -> 
 
 def _chain(settings: Settings, url: str, jobs: int) -> list[Finding]:
     partitions, currencies = settings.database.partitions, settings.currencies
-    asyncio.run(_check(url, settings, (SERVICE_ROLE,)))
+    asyncio.run(_check(url, settings, ()))
     with progress_bars() as bars:
         bar = bars.add_task("events verified", total=asyncio.run(size(url, partitions)))
         verified = verify_all(
@@ -155,7 +156,14 @@ def _cells(row: Mapping[str, object] | None) -> str:
 
 def _list(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        click.echo(f"{finding.about}, partition {finding.partition}: {finding.what}")
+        click.echo(_visible(f"{finding.about}, partition {finding.partition}: {finding.what}"))
+
+
+def _visible(line: str) -> str:
+    """One line, whatever ids hold that somebody may have forged: no line ends, nothing unseen."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in line
+    )
 
 
 def _count(findings: Sequence[Finding]) -> int:

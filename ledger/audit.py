@@ -4,8 +4,10 @@ Every event: its place, its hash, the balance it tells, and that its wallet can 
 Then every idempotency key, session and snapshot against its event. One instant is read, while the
 service may go on; nothing is written.
 
-What a chain cannot show is that the last events of a stream are gone together with their keys, or
-that every hash behind a change was computed anew: for these a head must be known from elsewhere.
+What a chain cannot show: that the last events of a stream are gone together with their keys, that
+events with theirs were added behind them, or that every hash behind a change was computed anew, if
+the amounts still add up; and which of two players' events came first. For these a head, or the log,
+must be known from elsewhere.
 """
 
 from __future__ import annotations
@@ -16,12 +18,11 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
-from ledger.audit_snapshot import rounds_apart, unequal
+from ledger.audit_snapshot import misplaced, rounds_apart, unequal
 from ledger.audit_stream import EVENTS, LogRow, StreamAudit
 from ledger.batch import session_row, transaction_row
 from ledger.codec import (
     PLAYER_STREAM,
-    UnreadableSnapshot,
     decode_snapshot,
     open_state,
     partition_of,
@@ -31,16 +32,18 @@ from ledger.connections import Connection, connect
 from ledger.currencies import Currencies
 from ledger.decisions import TOMBSTONE, Transaction
 from ledger.events import Event, GameMovement, Movement, RefundTombstoned, SessionOpened
-from ledger.findings import Findings
+from ledger.findings import Findings, told_error
 from ledger.player import Player, PlayerEvent, Round, fold_round
 from ledger.sql import schema_name, statement
-from ledger.store import SessionRow, SnapshotRow, TransactionRow
+from ledger.store import RoundName, SessionRow, SnapshotRow, TransactionRow
 
 TRANSACTIONS: Final = "transactions"
 SESSIONS: Final = "sessions"
 SNAPSHOTS: Final = "snapshots"
 
 _FETCH: Final = 2_000
+_FETCH_STATES: Final = 20
+"""A player's state is 100 KB and more, if much is open."""
 _SETTINGS: Final = {
     "default_transaction_read_only": "on",
     "statement_timeout": "0",  # a table may have to be sorted first, however large it is
@@ -72,11 +75,11 @@ async def verify(
 ) -> Verified:
     """Verify a share of a partition. Raises `psycopg.Error`.
 
-    Amounts are told in main units of ``currencies``; ``progress`` is told how many events were
-    verified.
+    The login needs the right to read (`ledger_reader`), and no other. Amounts are told in main
+    units of ``currencies``; ``progress`` is told how many events were verified.
     """
     schema = schema_name(share.partition)
-    async with await connect(url, f"audit {schema}", settings=_SETTINGS) as connection:
+    async with await connect(url, f"audit {schema}", role=None, settings=_SETTINGS) as connection:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return await _Audit(connection, share, currencies).run(progress)
 
@@ -84,7 +87,7 @@ async def verify(
 async def size(url: str, partitions: int) -> int:
     """About how many events there are. Raises `psycopg.Error`."""
     total = 0
-    async with await connect(url, "audit", settings=_SETTINGS) as connection:
+    async with await connect(url, "audit", role=None, settings=_SETTINGS) as connection:
         for partition in range(partitions):
             query = statement("audit_size", schema_name(partition))
             total += (await (await connection.execute(query)).fetchone() or (0,))[0]
@@ -176,7 +179,7 @@ class _Audit:
     async def _rows(self, table: str) -> AsyncIterator[Sequence[Any]]:
         """All rows of a table that belong to these streams, in their order."""
         async with self._connection.cursor(table, binary=True) as cursor:
-            cursor.itersize = _FETCH
+            cursor.itersize = _FETCH_STATES if table == "snapshots" else _FETCH
             shares = {"number": self._share.number, "shares": self._share.shares}
             await cursor.execute(statement(f"audit_{table}", self._schema), shares)
             async for row in cursor:
@@ -212,23 +215,29 @@ class _Audit:
         return begun
 
     def _take(self, stream: StreamAudit, row: LogRow) -> None:
-        event = stream.take(row)
-        if stream.player_id is not None:
-            entries = self._entries.pop((stream.player_id, row.version), [])
-            try:
-                if event is not None:
-                    self._check_entries(
-                        row, entries, _entries(stream.player_id, row.version, event)
-                    )
-                if isinstance(event, SessionOpened):
-                    self._check_session(row, session_row(stream.player_id, event))
-            except ValueError as error:
-                stream.is_read = False
-                self._find(EVENTS, f"{row} holds a hash that is none: {error}")
+        try:
+            self._judge(stream, row)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rest is audited all the same
+            stream.state, stream.is_read = None, False
+            self._find(EVENTS, f"{row} holds what it cannot hold: {told_error(error)}")
         snapshot = self._snapshots.get(row.stream)
         if snapshot is not None and snapshot.version == row.version:
             del self._snapshots[row.stream]
-            self._check_snapshot(stream, snapshot)
+            try:
+                self._check_snapshot(stream, snapshot)
+            except Exception as error:  # noqa: BLE001 - as above
+                name = f"{row.stream} at version {row.version}"
+                self._find(SNAPSHOTS, f"{name} cannot be read: {told_error(error)}")
+
+    def _judge(self, stream: StreamAudit, row: LogRow) -> None:
+        """An event, and its keys and session."""
+        player_id = stream.player_id
+        entries = self._entries.pop((player_id or "", row.version), [])
+        event = stream.take(row)
+        if player_id is not None and event is not None:
+            self._check_entries(row, entries, _entries(player_id, row.version, event))
+            if isinstance(event, SessionOpened):
+                self._check_session(row, session_row(player_id, event))
 
     def _check_entries(
         self, row: LogRow, kept: Iterable[TransactionRow], said: Iterable[TransactionRow]
@@ -253,43 +262,36 @@ class _Audit:
 
     def _check_snapshot(self, stream: StreamAudit, row: SnapshotRow) -> None:
         name = f"{row.stream} at version {row.version}"
-        try:
-            digest, state = decode_snapshot(row.stream, row.state)
-            if digest != stream.hash:
-                self._find(SNAPSHOTS, f"{name}: its hash is not that of the event")
-            if stream.state is None:
-                return
-            for field in unequal(state, stream.state):
-                self._find(SNAPSHOTS, f"{name}: {field} is not what the events make of it")
-            if isinstance(state, Player) and isinstance(stream.state, Player):
-                for key, found in rounds_apart(state, stream.state):
-                    self._rounds.append((row, key, found))
-        except (UnreadableSnapshot, msgspec.MsgspecError) as error:
-            self._find(SNAPSHOTS, f"{name} cannot be read: {' '.join(str(error).split())}")
+        digest, state = decode_snapshot(row.stream, row.state)
+        if digest != stream.hash:
+            self._find(SNAPSHOTS, f"{name}: its hash is not that of the event")
+        if stream.state is None:
+            return
+        for field in unequal(state, stream.state):
+            self._find(SNAPSHOTS, f"{name}: {field} is not what the events make of it")
+        if isinstance(state, Player) and isinstance(stream.state, Player):
+            for key in misplaced(state):
+                self._find(SNAPSHOTS, f"{name}: the round {key} is in a place that is not its own")
+            self._rounds += [(row, key, found) for key, found in rounds_apart(state, stream.state)]
 
     async def _look_up_rounds(self) -> None:
         """Fold rounds that a snapshot holds and the folded state does not, from the log."""
-        for row, key, found in self._rounds:
-            player_id = row.stream.removeprefix(PLAYER_STREAM)
-            integration, _, round_id = key.partition("/")
-            cursor = await self._connection.execute(
-                statement("rounds", self._schema),
-                ([player_id], [integration], [round_id]),
-                binary=True,
-            )
-            events = [
-                open_state(topic, state)[1]
-                for *_, version, topic, state in await cursor.fetchall()
-                if version <= row.version
-            ]
-            game = [cast("PlayerEvent", each) for each in events if isinstance(each, GameMovement)]
-            if fold_round(player_id, game) != found:
-                self._find(
-                    SNAPSHOTS,
-                    f"{row.stream} at version {row.version}: the round {key} is not what the"
-                    " events make of it",
-                )
-        self._rounds.clear()
+        waiting, self._rounds = self._rounds, []
+        if not waiting:
+            return
+        names = {_round_name(snapshot, key) for snapshot, key, _ in waiting}
+        columns = [list(column) for column in zip(*names, strict=True)]
+        query = statement("audit_rounds", self._schema)
+        cursor = await self._connection.execute(query, columns, binary=True)
+        events: dict[RoundName, list[LogRow]] = {}
+        for player_id, integration, round_id, *row in await cursor.fetchall():
+            events.setdefault((player_id, integration, round_id), []).append(LogRow(*row))
+        for snapshot, key, found in waiting:
+            name = _round_name(snapshot, key)
+            until = [row for row in events.get(name, []) if row.version <= snapshot.version]
+            if _folded(name[0], until) != found:
+                where = f"{snapshot.stream} at version {snapshot.version}"
+                self._find(SNAPSHOTS, f"{where}: the round {key} is not what the events make of it")
 
     def _finish(self) -> None:
         """The stream is read; what an unread event opened cannot be told from what none did."""
@@ -314,6 +316,18 @@ class _Audit:
 
     def _find(self, about: str, what: str) -> None:
         self._findings.add(about, what)
+
+
+def _round_name(snapshot: SnapshotRow, key: str) -> RoundName:
+    integration, _, round_id = key.partition("/")
+    return snapshot.stream.removeprefix(PLAYER_STREAM), integration, round_id
+
+
+def _folded(player_id: str, rows: Sequence[LogRow]) -> Round | None:
+    """The round that these events leave behind; the stream was folded with them before."""
+    events = [open_state(row.topic, row.state)[1] for row in rows]
+    game = [cast("PlayerEvent", event) for event in events if isinstance(event, GameMovement)]
+    return fold_round(player_id, game)
 
 
 def _entries(player_id: str, version: int, event: Event) -> Iterator[TransactionRow]:

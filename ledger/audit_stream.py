@@ -17,7 +17,7 @@ from ledger.events import (
     PlayerRegistered,
     WinReversed,
 )
-from ledger.findings import Findings, amount_told
+from ledger.findings import Findings, amount_told, told_error
 from ledger.games import Game, evolve_game
 from ledger.player import PlayerEvent, evolve
 
@@ -56,7 +56,8 @@ class StreamAudit:
         self._currencies = currencies
         self._notification_id = 0
         self._recorded_at: datetime | None = None
-        self._balances: dict[str, tuple[int, int] | None] = {}
+        self._balances: dict[str, tuple[int, int]] = {}
+        self._is_empty_at_first = True
         if stream.startswith(PLAYER_STREAM):
             self.player_id = stream.removeprefix(PLAYER_STREAM)
         elif not stream.startswith(GAME_STREAM):
@@ -71,7 +72,7 @@ class StreamAudit:
         try:
             event = decode(row.topic, memoryview(row.state)[HASH_SIZE:])
         except UnreadableEvent as error:
-            self._find(f"{row} cannot be read: {' '.join(str(error).split())}")
+            self._find(f"{row} cannot be read: {told_error(error)}")
             self.state, self.is_read = None, False
             self._forget_balances()
             return None
@@ -114,11 +115,13 @@ class StreamAudit:
 
     def _check_balance(self, row: LogRow, event: Movement) -> None:
         """A balance follows from the one before, and only what is there is taken (rule 11)."""
-        before = self._balances.get(event.currency, (0, 0))
+        before = self._balances.get(event.currency)
         after = (event.balance_real, event.balance_bonus)
         self._balances[event.currency] = after
         if before is None:
-            return
+            if not self._is_empty_at_first:
+                return
+            before = (0, 0)
         changes = (event.real, event.bonus)
         for part, was, change, now in zip(("real", "bonus"), before, changes, after, strict=True):
             if was + change != now:
@@ -139,13 +142,13 @@ class StreamAudit:
             else:
                 self.state = evolve(self.state, cast("PlayerEvent", event))
         except Exception as error:  # noqa: BLE001 - whatever it is, the rest is audited all the same
-            reason = " ".join(str(error).split()) or type(error).__name__
-            self._find(f"{row} cannot be folded: {reason}")
+            self._find(f"{row} cannot be folded: {told_error(error)}")
             self.state = None
 
     def _forget_balances(self) -> None:
         """Behind what is missing only the next movement of each currency tells them again."""
-        self._balances = dict.fromkeys(self._currencies)
+        self._balances.clear()
+        self._is_empty_at_first = False
 
     def _amount(self, units: int, event: Movement) -> str:
         return amount_told(units, event.currency, self._currencies)

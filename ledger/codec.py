@@ -22,6 +22,9 @@ State: TypeAlias = Player | Game
 PLAYER_STREAM = "player:"
 GAME_STREAM = "game:"
 
+_DAMAGED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the decoders raise for bytes that they did not write."""
+
 _encoder = msgspec.json.Encoder()
 _decoders: dict[str, msgspec.json.Decoder[Event]] = {
     name: msgspec.json.Decoder(kind) for name, kind in EVENT_TYPES.items()
@@ -64,7 +67,7 @@ def decode(name: str, payload: bytes | memoryview) -> Event:
         return _decoders[name].decode(payload)
     except KeyError:
         raise UnreadableEvent(f"unknown event {name}") from None
-    except msgspec.MsgspecError as error:
+    except _DAMAGED as error:
         raise UnreadableEvent(f"event {name}: {error}") from error
 
 
@@ -97,5 +100,5 @@ def decode_snapshot(stream: str, state: bytes) -> tuple[bytes, State]:
     decoder: Any = _player_decoder if stream.startswith(PLAYER_STREAM) else _game_decoder
     try:
         return state[:HASH_SIZE], decoder.decode(memoryview(state)[HASH_SIZE:])
-    except msgspec.MsgspecError as error:
+    except _DAMAGED as error:
         raise UnreadableSnapshot(f"snapshot of {stream}: {error}") from error

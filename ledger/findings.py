@@ -58,6 +58,11 @@ class Findings:
         return told
 
 
+def told_error(error: Exception) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def amount_told(units: int, code: str, currencies: Currencies) -> str:
     """Main units; a currency that nobody knows, as what is damaged may have it, has none."""
     unit = currencies.get(code)

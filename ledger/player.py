@@ -245,7 +245,7 @@ class Player(msgspec.Struct, frozen=True, gc=False):
         found = self.rounds.get(key)
         if found is None:
             kept = self.last_rounds.get(key) or self.past_rounds.get(key)
-            found = None if kept is None else _unpacked(kept)
+            found = None if kept is None else unpacked(kept)
         return found
 
     def rounds_of(self, movement_key: str) -> Iterator[Round]:
@@ -255,7 +255,7 @@ class Player(msgspec.Struct, frozen=True, gc=False):
         for closed in (self.last_rounds, self.past_rounds):
             for kept in reversed(closed.values()):
                 if wanted in kept:
-                    yield _unpacked(kept)
+                    yield unpacked(kept)
 
 
 PlayerEvent: TypeAlias = (
@@ -289,7 +289,8 @@ PlayerEvent: TypeAlias = (
 
 
 _packed: Final = msgspec.msgpack.Encoder().encode
-_unpacked: Final = msgspec.msgpack.Decoder(Round).decode
+unpacked: Final = msgspec.msgpack.Decoder(Round).decode
+"""A closed round as it was."""
 
 
 def round_key(integration: str, round_id: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias, cast
 from ledger.codec import PLAYER_STREAM, open_state
 from ledger.currencies import Currencies
 from ledger.events import BetPlaced, BetRefunded, Event, GameMovement, WinCredited, WinReversed
-from ledger.findings import Finding, Findings, amount_told
+from ledger.findings import Finding, Findings, amount_told, told_error
 from ledger.player import Player, PlayerEvent, evolve
 from projections.journal import PLAYER_BONUS, PLAYER_HELD, PLAYER_REAL, provider_account
 from projections.registry import VIEW_NAMES
@@ -198,7 +198,7 @@ class _Audit:
             self._sum(event)
         except Exception as error:  # noqa: BLE001 - whatever it is, the rest is audited all the same
             self._is_whole = fold.is_whole = False
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = told_error(error)
             self._find(
                 EVENTS,
                 f"event {notification_id} ({name}, player {fold.player.player_id}, version"

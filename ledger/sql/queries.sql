@@ -227,7 +227,8 @@ GROUP BY player_id, integration, round_id
 HAVING NOT bool_or(closes_round) AND max(recorded_at) < %s
 ORDER BY max(recorded_at)
 
--- The audit reads a partition whole, in shares, in the order of its streams.
+-- The audit reads a partition whole, in shares, in the order of its streams. A time that no clock
+-- shows, as a forged row may have it, is null.
 
 -- name: audit_events
 SELECT notification_id, originator_id, originator_version, topic, state
@@ -238,13 +239,15 @@ ORDER BY originator_id, originator_version
 -- name: audit_transactions
 SELECT
     integration, key, player_id, version, kind, fingerprint, refers_to, round_id, closes_round,
-    recorded_at
+    CASE WHEN recorded_at BETWEEN '0002-01-01' AND '9998-12-31' THEN recorded_at END AS recorded_at
 FROM {schema}.transactions
 WHERE abs(pg_catalog.hashtext('player:' || player_id) %% %(shares)s) = %(number)s
 ORDER BY player_id, version, integration, key
 
 -- name: audit_sessions
-SELECT token_hash, player_id, integration, game, currency, parent_hash, opened_at
+SELECT
+    token_hash, player_id, integration, game, currency, parent_hash,
+    CASE WHEN opened_at BETWEEN '0002-01-01' AND '9998-12-31' THEN opened_at END AS opened_at
 FROM {schema}.sessions
 WHERE abs(pg_catalog.hashtext('player:' || player_id) %% %(shares)s) = %(number)s
 ORDER BY player_id, token_hash
@@ -254,6 +257,22 @@ SELECT stream, version, state
 FROM {schema}.snapshots
 WHERE abs(pg_catalog.hashtext(stream) %% %(shares)s) = %(number)s
 ORDER BY stream
+
+-- name: audit_rounds
+SELECT
+    used.player_id, used.integration, used.round_id,
+    events.notification_id, events.originator_id, events.originator_version, events.topic,
+    events.state
+FROM unnest(%s::text[], %s::text[], %s::text[]) AS wanted (player_id, integration, round_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.transactions
+    WHERE player_id = wanted.player_id AND integration = wanted.integration
+        AND round_id = wanted.round_id
+    OFFSET 0
+) AS used
+JOIN {schema}.events ON events.originator_id = 'player:' || used.player_id
+    AND events.originator_version = used.version
+ORDER BY used.player_id, used.version
 
 -- name: audit_size
 SELECT coalesce(max(notification_id), 0) FROM {schema}.events

@@ -47,6 +47,13 @@ class Superuser:
         state = next(state for found, _, state in self.events(stream) if found == version)
         self.store(stream, version, state[:HASH_SIZE] + _changed(state, change))
 
+    def bend(self, stream: str, version: int, part: bytes, other: bytes) -> None:
+        """Other bytes in place of the first such in what an event says."""
+        state = next(state for found, _, state in self.events(stream) if found == version)
+        assert part in state[HASH_SIZE:]
+        bent = state[HASH_SIZE:].replace(part, other, 1)
+        self.store(stream, version, state[:HASH_SIZE] + bent)
+
     def forge(
         self, stream: str, version: int, change: Callable[[Said], None], *, alone: bool = False
     ) -> None:

@@ -6,14 +6,20 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from adapters import cli, verifying
+from adapters.command_line import INTERRUPTED
 from ledger import audit as audit_module
 from ledger.audit import Share, Verified, verify
 from ledger.codec import (
@@ -32,12 +38,14 @@ from ledger.commands import (
 )
 from ledger.currencies import Currencies
 from ledger.events import Deposited
-from ledger.player import Player
+from ledger.player import Bet, Player
+from tests.acceptance.service import COMMAND, ROOT, until
 from tests.faults.ledgers import CENT, Process, bet, cents, opened, query, refund, reversal, win
 from tests.integration.tampering import Said, Superuser, superuser
 
 ANN, BEN, DAN = (player_stream(name) for name in ("ann", "ben", "dan"))
 SLOTS = game_stream("test", "slots")
+LOGIN = "wallet_ledger"
 EVERY = 5
 """Events from one snapshot to the next."""
 
@@ -59,8 +67,8 @@ def database(databases, lived) -> Iterator[str]:
 
 async def _live(url: str) -> None:
     async with opened(url, snapshot_every=EVERY) as one:
-        session = await one.player("ann", money=10_000)
-        await _play(one, session)
+        ann = await one.player("ann", money=10_000)
+        await _play(one, ann)
         await one.player("ben", money=500)
         for number in range(3):
             ben = await one.session("ben")
@@ -69,6 +77,8 @@ async def _live(url: str) -> None:
         for enabled in (True, False, True, False):
             await one.ledger.set_game(SetGame(integration="test", game="slots", enabled=enabled))
         await _owe(one)
+        late = refund(ann, "two of two", "b-1")  # behind a snapshot that holds its round
+        await one.accepted(late)
         await asyncio.sleep(0.3)  # snapshots are saved behind the appends
     saved = query(url, "SELECT stream FROM ledger_p00.snapshots ORDER BY stream")
     assert saved == [(SLOTS,), (ANN,), (BEN,), (DAN,)]
@@ -84,6 +94,7 @@ async def _owe(one: Process) -> None:
     owing = await one.accepted(reversal(session, "d back", "d won", round_id="round-d", **dan))
     assert cents(owing) == -50
     await one.accepted(bet(session, "d free", 0, **dan))
+    await one.refused(refund(session, "never came, same key", "never came, same key", **dan))
 
 
 async def _play(one: Process, session: str) -> None:
@@ -92,11 +103,12 @@ async def _play(one: Process, session: str) -> None:
         GrantBonus(operation="bonus", key="bonus", transaction_id="bonus", amount=CENT, **money)
     )
     for number in range(130):  # closed rounds fall out of memory, and are read back
-        await one.accepted(bet(session, f"b-{number}", 10, closes_round=True))
+        in_round = {"round_id": f"round-b-{max(number, 1)}", "closes_round": number > 0}
+        await one.accepted(bet(session, f"b-{number}", 10, **in_round))
     await one.accepted(bet(session, "open", 20))
     await one.accepted(win(session, "won", 50, round_id="round-open"))
     await one.accepted(refund(session, "refunded", "b-3"))
-    await one.accepted(refund(session, "refunded twice", "b-3"))
+    await one.accepted(refund(session, "one of two", "b-0", round_id="round-b-1"))
     await one.refused(refund(session, "too early", "never came"))
     await one.accepted(reversal(session, "reversed", "won", round_id="round-open"))
     await one.accepted(
@@ -180,6 +192,20 @@ def _not_refunded(player: Player) -> dict[str, bytes]:
     bets = tuple(msgspec.structs.replace(each, refunded=False) for each in found.bets)
     replaced = msgspec.structs.replace(found, bets=bets)
     return kept | {"test/round-b-3": msgspec.msgpack.encode(replaced)}
+
+
+def _hidden(player: Player) -> dict[str, bytes]:
+    """A round under the key of one that is open, and so is found first: with a bet of millions."""
+    forged = msgspec.structs.replace(
+        player.rounds["test/round-open"], closed=True, bets=(Bet("never placed", 10**12, 0),)
+    )
+    return player.past_rounds | {"test/round-open": msgspec.msgpack.encode(forged)}
+
+
+def _moved(player: Player) -> dict[str, bytes]:
+    return player.past_rounds | {
+        key: msgspec.msgpack.encode(found) for key, found in player.rounds.items()
+    }
 
 
 def _remove(root: Superuser, stream: str, version: int) -> None:
@@ -304,7 +330,7 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
     "an event that says too much": (
         lambda root: _add(root, BEN, 1_000_000),
         [
-            "events: player:ben version 11 (event 173): real 4.70 and 0.01 come to 4.71, it",
+            "events: player:ben version 11 (event 175): real 4.70 and 0.01 come to 4.71, it",
             "transactions: operator forged: free, although player:ben version 11",
         ],
     ),
@@ -315,8 +341,8 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
         ),
         [
             "events: zebra is the stream of neither a player nor a game",
-            "events: zebra version 1 (event 173): its hash is not",
-            "events: zebra version 1 (event 173) is about something else: player",
+            "events: zebra version 1 (event 175): its hash is not",
+            "events: zebra version 1 (event 175) is about something else: player",
         ],
     ),
     "a stream under another player's name": (
@@ -344,7 +370,7 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
     "a hash in an event that is none": (
         lambda root: root.forge(ANN, 3, _said(fingerprint="no hash")),
         [
-            "events: player:ann version 3 (event 3) holds a hash that is none: ",
+            "events: player:ann version 3 (event 3) holds what it cannot hold: ",
             "snapshots: player:ann at version 145: its hash is not that of the event",
         ],
     ),
@@ -426,6 +452,50 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
         lambda root: _snapshot(root, past_rounds=_not_refunded, last_rounds=lambda _: {}),
         ["snapshots: player:ann at version 145: the round test/round-b-3 is not what the events"],
     ),
+    "a round of a snapshot behind another": (
+        lambda root: _snapshot(root, past_rounds=_hidden),
+        [
+            "snapshots: player:ann at version 145: the round test/round-open is in a place that",
+            "snapshots: player:ann at version 145: the round test/round-open is not what the",
+        ],
+    ),
+    "the place of a snapshot's round": (
+        lambda root: _snapshot(root, rounds=lambda _: {}, past_rounds=_moved),
+        ["snapshots: player:ann at version 145: the round test/round-open is in a place that"],
+    ),
+    "a snapshot's round to nothing": (
+        lambda root: _snapshot(root, last_rounds=lambda _: {"test/nothing": b""}),
+        ["snapshots: player:ann at version 145 cannot be read: "],
+    ),
+    "a letter to none": (
+        lambda root: root.bend(ANN, 3, b"deposit", b"\xe4eposit"),
+        [
+            "events: player:ann version 3 (event 3): its hash is not",
+            "events: player:ann version 3 (event 3) cannot be read: ",
+        ],
+    ),
+    "a time to one without a zone": (
+        lambda root: root.forge(BEN, 10, _said(recorded_at="2100-01-01T00:00:00")),
+        [
+            "events: player:ben version 10 (event 159) holds what it cannot hold: ",
+            "snapshots: player:ben at version 10: its hash is not that of the event",
+        ],
+    ),
+    "an event to brackets": (
+        lambda root: root.bend(ANN, 3, b"{", b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b","),
+        [
+            "events: player:ann version 3 (event 3): its hash is not",
+            "events: player:ann version 3 (event 3) cannot be read: ",
+        ],
+    ),
+    "the time of a key to none": (
+        _sql("UPDATE ledger_p00.transactions SET recorded_at = 'infinity' WHERE key = 'b-7'"),
+        ["transactions: test b-7: recorded_at None, by the event "],
+    ),
+    "the time of a session to none": (
+        _sql("UPDATE ledger_p00.sessions SET opened_at = '-infinity' WHERE player_id = 'ann'"),
+        ["sessions: "],
+    ),
     "the hash of a snapshot": (
         _sql(
             "UPDATE ledger_p00.snapshots SET state = sha256('') || substring(state FROM 33)"
@@ -470,6 +540,30 @@ async def test_whatever_is_changed_is_found_and_named(name, database_url, admin_
         assert line.startswith(beginning)
     monkeypatch.setattr(audit_module, "_FETCH", 3)
     assert sorted(told(await read(database_url))) == sorted(found)
+
+
+async def test_a_games_time_may_go_back(database_url, admin_url):
+    """With the clock; nothing is reckoned by it."""
+    with superuser(admin_url) as root:
+        root.forge(SLOTS, 3, _said(recorded_at="2020-01-01T00:00:00Z"))
+    (found,) = told(await read(database_url))
+    assert found == f"snapshots: {SLOTS} at version 5: its hash is not that of the event"
+
+
+async def test_what_is_appended_meanwhile_is_no_difference(database_url):
+    """The service goes on: all tables are read as of one instant."""
+    async with opened(database_url, snapshot_every=EVERY) as one:
+        session = await one.session("ann")
+
+        async def play() -> None:
+            for number in count():
+                await one.accepted(bet(session, f"meanwhile-{number}", 1, closes_round=True))
+
+        playing = asyncio.create_task(play())
+        read_so_far = [await read(database_url) for _ in range(20)]
+        playing.cancel()
+    assert [told(verified) for verified in read_so_far] == [[]] * 20
+    assert read_so_far[-1].events > read_so_far[0].events
 
 
 async def test_a_tail_that_is_gone_with_all_that_belongs_to_it_is_not_seen(database_url, admin_url):
@@ -523,25 +617,48 @@ async def test_the_shares_make_up_the_whole(database_url, admin_url):
     )
 
 
-@pytest.fixture
-def audit(postgres, database, tmp_path, capfd) -> Callable[..., tuple[int, list[str], str]]:
-    """Run the command: its exit code, its lines, and what it complained of."""
-    file = tmp_path / "wallet-ledger.toml"
-    file.write_text(f'[database]\nurl = "{postgres.url(database)}"\n')
-    file.chmod(0o600)
+class Audit:
+    """The command on one database."""
 
-    def run(*arguments: str) -> tuple[int, list[str], str]:
-        code = cli.run(["audit", *arguments, "--config", str(file)])
-        out, err = capfd.readouterr()
+    def __init__(self, file: Path, url: Callable[..., str], capfd: Any) -> None:
+        self._file = file
+        self._url = url
+        self._capfd = capfd
+
+    def __call__(self, *arguments: str, login: str = LOGIN) -> tuple[int, list[str], str]:
+        """Run it: its exit code, its lines, and what it complained of."""
+        code = cli.run(self._command(arguments, login))
+        out, err = self._capfd.readouterr()
         return code, out.splitlines(), err
 
-    return run
+    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Begin it as a program of its own."""
+        return subprocess.Popen([COMMAND, *self._command(arguments, LOGIN)], cwd=ROOT)
+
+    def _command(self, arguments: Sequence[str], login: str) -> list[str]:
+        self._file.write_text(f'[database]\nurl = "{self._url(login)}"\n')
+        self._file.chmod(0o600)
+        return ["audit", *arguments, "--config", str(self._file)]
+
+
+@pytest.fixture
+def audit(postgres, database, tmp_path, capfd) -> Audit:
+    """The command on the test's database."""
+    return Audit(tmp_path / "wallet-ledger.toml", partial(postgres.url, database), capfd)
 
 
 def test_the_command_says_how_much_it_has_read(audit):
     """No difference in nothing would prove nothing."""
-    said = "0 differences in 172 events (players and games: 4)"
+    said = "0 differences in 174 events (players and games: 4)"
     assert audit("chain", "--jobs", "2") == (0, [said], "")
+
+
+def test_progress_is_told_up_to_the_last_event(database_url):
+    """An hour's work shows that it goes on."""
+    shown: list[int] = []
+    (verified,) = verifying.verify_all(database_url, 1, Currencies(), 2, shown.append)
+    assert shown[-1] == verified.events == 174
+    assert shown == sorted(shown)
 
 
 def test_without_a_name_log_and_views_are_verified(audit):
@@ -549,7 +666,7 @@ def test_without_a_name_log_and_views_are_verified(audit):
     code, lines, _ = audit("--jobs", "1")
     assert code == 0
     assert lines == [
-        "0 differences in 172 events (players and games: 4)",
+        "0 differences in 174 events (players and games: 4)",
         "0 differences between the views and the events",
     ]
 
@@ -567,7 +684,7 @@ def test_differences_are_listed_and_counted_and_the_views_are_compared_all_the_s
     assert all(line.startswith("transactions, partition 0: ") for line in shown)
     entries = len(query(admin_url, "SELECT FROM ledger_p00.transactions"))
     assert more == f"transactions, partition 0: {entries - 20} more"
-    assert said == f"{entries} differences in 172 events (players and games: 4)"
+    assert said == f"{entries} differences in 174 events (players and games: 4)"
     assert views == "0 differences between the views and the events"
 
 
@@ -581,13 +698,67 @@ def test_a_database_that_goes_away_ends_the_audit_with_one_line(audit, admin_url
     assert complaint.count("\n") == 1
 
 
+def test_an_id_cannot_pass_for_another_line(audit, admin_url):
+    """Nor erase the lines above it: whoever forged a key has chosen its name."""
+    name = "x\n0 differences in 174 events (players and games: 4)\x1b[1A\x1b[2K"
+    with superuser(admin_url) as root:
+        root.execute("UPDATE ledger_p00.transactions SET key = %s WHERE key = 'b-7'", name)
+    code, lines, _ = audit("chain", "--jobs", "1")
+    assert code == 1
+    assert len(lines) == 3
+    assert lines[1].startswith(r"transactions, partition 0: test x\n0 differences in 174 events")
+    assert lines[2].startswith("2 differences")
+
+
+def test_an_auditor_needs_the_right_to_read_and_no_other(audit, postgres, admin_url):
+    """Who verifies the books should not be able to write them."""
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS audit_reader")
+        connection.execute("CREATE ROLE audit_reader LOGIN IN ROLE ledger_reader")
+    try:
+        code, lines, complaint = audit("chain", login="audit_reader")
+    finally:
+        with psycopg.connect(admin_url, autocommit=True) as connection:
+            connection.execute("DROP ROLE audit_reader")
+    assert (code, complaint) == (0, "")
+    assert lines == ["0 differences in 174 events (players and games: 4)"]
+
+
+def test_a_bug_in_a_process_is_told_as_one(audit, monkeypatch):
+    """It is no want of memory."""
+    monkeypatch.setattr(verifying, "Share", _no_share)
+    code, lines, complaint = audit("chain")
+    assert (code, lines) == (2, [])
+    assert complaint.endswith("this is a bug\n")
+
+
+def _no_share(*_: object) -> None:
+    return None
+
+
+@pytest.mark.parametrize("strike", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_nothing_is_left_of_an_audit_that_was_ended(strike, audit, admin_url):
+    """Its query would go on for an hour, and hold back what VACUUM may remove."""
+    running = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name LIKE 'wallet-ledger audit ledger%'"
+    )
+    with psycopg.connect(admin_url) as lock:
+        lock.execute("LOCK TABLE ledger_p00.transactions IN ACCESS EXCLUSIVE MODE")
+        process = audit.begin("chain", "--jobs", "2")
+        until(lambda: query(admin_url, running) == [(2,)])
+        process.send_signal(strike)
+        assert process.wait(10) == {signal.SIGINT: INTERRUPTED}.get(strike, -strike)
+        until(lambda: query(admin_url, running) == [(0,)])
+
+
 def test_a_process_that_is_killed_ends_the_audit_with_one_line(audit, monkeypatch):
     """An auditor on a small machine must hear of it; its share was not verified."""
     monkeypatch.setattr(verifying, "_verify", _killed)
     assert audit("chain", "--jobs", "2") == (
         2,
         [],
-        "wallet-ledger: a process of the audit was ended: is there memory left?\n",
+        "wallet-ledger: a process of the audit was killed: is there memory left?\n",
     )
 
 
