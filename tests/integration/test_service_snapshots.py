@@ -167,6 +167,10 @@ _HASH, _STATE = "substring(state FROM 1 FOR 32)", "substring(state FROM 33)"
 _UNREADABLE = {
     "cut off": "substring(state FROM 1 FOR 60)",
     "of another release": f"{_HASH} || '\\x02' || {_STATE}",
+    "a letter that is none": f"""
+        {_HASH}
+        || decode(replace(encode({_STATE}, 'hex'), encode('EUR', 'hex'), 'e45552'), 'hex')
+    """,
     "of another version": f"""
         {_HASH} || convert_to(
             replace(convert_from({_STATE}, 'UTF8'), '"version":', '"version":1'), 'UTF8'

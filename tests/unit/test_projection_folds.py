@@ -208,9 +208,15 @@ def test_an_unknown_name_stops_whoever_reads_it():
         list(pick([entry], frozenset()))
 
 
-def test_an_event_that_cannot_be_decoded_stops_only_whom_it_concerns():
+@pytest.mark.parametrize(
+    "payload",
+    [b"{", b'{"movement_id":"\xe4"}', b'{"x":' + b"[" * 100_000],
+    ids=["cut", "bent", "deep"],
+)
+def test_an_event_that_cannot_be_decoded_stops_only_whom_it_concerns(payload: bytes):
     """A broken login must not stop the journal."""
-    (entry,) = read_entries([(1, "player:p1", 1, "player_blocked.v1", bytes(HASH_SIZE) + b"{")])
+    stored = (1, "player:p1", 1, "player_blocked.v1", bytes(HASH_SIZE) + payload)
+    (entry,) = read_entries([stored])
     assert list(pick([entry], frozenset({"bet_placed.v1"}))) == []
     with pytest.raises(UnreadableEvent):
         list(pick([entry], frozenset({"player_blocked.v1"})))
