@@ -23,15 +23,14 @@ def unequal(snapshot: State, folded: State) -> list[str]:
 
 
 def misplaced(snapshot: Player) -> Iterator[str]:
-    """Keys of rounds that stand in two places, or among the open ones though closed, or reversed.
+    """Keys of rounds that stand among the open ones though closed, or the other way round.
 
     Raises `msgspec.MsgspecError` and `UnicodeDecodeError` for what is no round.
     """
-    seen: set[str] = set()
-    for key, found in _rounds(snapshot):
-        if key in seen or found.closed == (key in snapshot.rounds):
+    yield from (key for key, found in snapshot.rounds.items() if found.closed)
+    for key, found in _closed(snapshot):
+        if key in snapshot.rounds or not found.closed:
             yield key
-        seen.add(key)
 
 
 def rounds_apart(snapshot: Player, folded: Player) -> Iterator[tuple[str, Round]]:
@@ -40,13 +39,12 @@ def rounds_apart(snapshot: Player, folded: Player) -> Iterator[tuple[str, Round]
     One that was read back from the log is held by the snapshot alone, and has to be folded from its
     own events. Raises as `misplaced`.
     """
-    for key, found in _rounds(snapshot):
+    for key, found in chain(snapshot.rounds.items(), _closed(snapshot)):
         if found != folded.find_round(key):
             yield key, found
 
 
-def _rounds(player: Player) -> Iterator[tuple[str, Round]]:
-    """Every round, also one that another of the same key hides from `Player.find_round`."""
-    yield from player.rounds.items()
+def _closed(player: Player) -> Iterator[tuple[str, Round]]:
+    """Every closed round, also one that another of its key hides from `Player.find_round`."""
     for key, kept in chain(player.last_rounds.items(), player.past_rounds.items()):
         yield key, unpacked(kept)

@@ -38,7 +38,7 @@ from ledger.commands import (
 )
 from ledger.currencies import Currencies
 from ledger.events import Deposited
-from ledger.player import Bet, Player
+from ledger.player import Bet, Player, Round
 from tests.acceptance.service import COMMAND, ROOT, until
 from tests.faults.ledgers import CENT, Process, bet, cents, opened, query, refund, reversal, win
 from tests.integration.tampering import Said, Superuser, superuser
@@ -206,6 +206,12 @@ def _moved(player: Player) -> dict[str, bytes]:
     return player.past_rounds | {
         key: msgspec.msgpack.encode(found) for key, found in player.rounds.items()
     }
+
+
+def _reopened(player: Player) -> dict[str, Round]:
+    found = player.find_round("test/round-b-3")
+    assert found is not None
+    return player.rounds | {"test/round-b-3": found}
 
 
 def _remove(root: Superuser, stream: str, version: int) -> None:
@@ -462,6 +468,14 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
     "the place of a snapshot's round": (
         lambda root: _snapshot(root, rounds=lambda _: {}, past_rounds=_moved),
         ["snapshots: player:ann at version 145: the round test/round-open is in a place that"],
+    ),
+    "a second copy of a snapshot's round": (
+        lambda root: _snapshot(root, past_rounds=_moved),
+        ["snapshots: player:ann at version 145: the round test/round-open is in a place that"],
+    ),
+    "the place of a closed round": (
+        lambda root: _snapshot(root, rounds=_reopened),
+        ["snapshots: player:ann at version 145: the round test/round-b-3 is in a place that"] * 2,
     ),
     "a snapshot's round to nothing": (
         lambda root: _snapshot(root, last_rounds=lambda _: {"test/nothing": b""}),
