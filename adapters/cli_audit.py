@@ -73,15 +73,15 @@ def _chain(settings: Settings, url: str, jobs: int) -> list[Finding]:
     asyncio.run(_check(url, settings, ()))
     with progress_bars() as bars:
         bar = bars.add_task("events verified", total=asyncio.run(size(url, partitions)))
-        verified = verify_all(
+        outcome = verify_all(
             url, partitions, currencies, jobs, lambda done: bars.update(bar, completed=done)
         )
-    findings = [finding for each in verified for finding in each.findings.told()]
+    findings = [finding for each in outcome.verified for finding in each.findings.told()]
     _list(findings)
-    events, streams = (
-        sum(each.events for each in verified),
-        sum(each.streams for each in verified),
-    )
+    if outcome.error is not None:
+        raise outcome.error
+    events = sum(each.events for each in outcome.verified)
+    streams = sum(each.streams for each in outcome.verified)
     click.echo(f"{_count(findings)} differences in {events} events (players and games: {streams})")
     return findings
 

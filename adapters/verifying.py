@@ -8,32 +8,42 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Final, TypeAlias, cast
 
+import msgspec
 import psycopg
 
 from adapters.command_line import WRONG, CommandError
 from ledger.audit import Share, Verified, verify
 from ledger.currencies import Currencies
+from ledger.findings import Findings
 
 _CONTEXT: Final = multiprocessing.get_context("spawn")
 
-_Message: TypeAlias = int | list[Verified] | Exception
-"""How many events a process has verified so far; then what it found, or why it could not go on."""
+
+class Outcome(msgspec.Struct):
+    """What was verified, a partition each; ``error``: what kept the rest from it."""
+
+    verified: list[Verified]
+    error: Exception | None = None
+
+
+_Message: TypeAlias = int | Outcome
+"""How many events a process has verified so far; at last what it found."""
 
 
 def verify_all(
     url: str, partitions: int, currencies: Currencies, jobs: int, show: Callable[[int], None]
-) -> list[Verified]:
-    """Verify every partition, its streams shared out to ``jobs`` processes; one a partition.
+) -> Outcome:
+    """Verify every partition, the streams of each shared out to ``jobs`` processes.
 
-    ``show`` is told how many events were verified so far. Raises `psycopg.Error`, and
-    `CommandError` where a process was killed. From the main thread only.
+    ``show`` is told how many events were verified so far. An error is a `psycopg.Error`, or a
+    `CommandError` where a process was killed; the other processes go on. From the main thread only.
     """
-    found: list[list[Verified]] = []
+    outcome = Outcome([Verified(Findings(partition)) for partition in range(partitions)])
     counts: dict[Connection, int] = {}
     processes = []
     try:
@@ -55,22 +65,15 @@ def verify_all(
                     counts[receiver] = message
                     show(sum(counts.values()))
                 else:
-                    found.append(message)
+                    for mine, theirs in zip(outcome.verified, message.verified, strict=False):
+                        mine.join(theirs)
+                    outcome.error = outcome.error or message.error
                     working.remove(receiver)
     finally:
         for process in processes:
             process.terminate()
             process.join()
-    return [_joined(parts) for parts in zip(*found, strict=True)]
-
-
-def _joined(parts: Sequence[Verified]) -> Verified:
-    """What the processes found in one partition."""
-    first, *others = parts
-    for other in others:
-        first.findings.join(other.findings)
-    events, streams = (sum(each.events for each in parts), sum(each.streams for each in parts))
-    return Verified(events, streams, first.findings)
+    return outcome
 
 
 @contextmanager
@@ -83,33 +86,31 @@ def _deaf() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _received(receiver: Connection) -> int | list[Verified]:
+def _received(receiver: Connection) -> _Message:
     try:
         message: _Message = receiver.recv()
     except EOFError:
-        raise CommandError("a process of the audit was killed: is there memory left?") from None
-    if isinstance(message, Exception):
-        raise message
+        killed = CommandError("a process of the audit was killed: is there memory left?")
+        return Outcome([], killed)
     return message
 
 
 def _verify(sender: Connection, url: str, shares: list[Share], currencies: Currencies) -> None:
     """A process: its shares one after the other."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    verified: list[Verified] = []
+    outcome = Outcome([Verified(Findings(share.partition)) for share in shares])
 
-    def tell(events: int) -> None:
-        _send(sender, sum(each.events for each in verified) + events)
+    def tell() -> None:
+        _send(sender, sum(each.events for each in outcome.verified))
 
     try:
-        for share in shares:
-            verified += [asyncio.run(verify(url, share, currencies, tell))]
+        for share, verified in zip(shares, outcome.verified, strict=True):
+            asyncio.run(verify(url, share, currencies, verified, tell))
     except Exception as error:  # noqa: BLE001 - the process's edge: the parent raises it
         if not isinstance(error, psycopg.Error):
             error.add_note(traceback.format_exc())
-        _send(sender, error)
-    else:
-        _send(sender, verified)
+        outcome.error = error
+    _send(sender, outcome)
 
 
 def _send(sender: Connection, message: _Message) -> None:

@@ -1,6 +1,6 @@
 """Verifies a partition's log and what is kept beside it, from the stored bytes alone.
 
-Every event: its place, its hash, the balance it tells, and that its wallet can be folded with it.
+Every event: its place in its stream, its hash, the balance it tells, and that it can be folded.
 Then every idempotency key, session and snapshot against its event. One instant is read, while the
 service may go on; nothing is written.
 
@@ -53,12 +53,18 @@ _SETTINGS: Final = {
 }
 
 
-class Verified(msgspec.Struct, frozen=True):
-    """What was read, and what was found."""
+class Verified(msgspec.Struct):
+    """What was found so far, and in how many events of how many streams."""
 
-    events: int
-    streams: int
     findings: Findings
+    events: int = 0
+    streams: int = 0
+
+    def join(self, other: Verified) -> None:
+        """What somebody else has verified of the same partition."""
+        self.findings.join(other.findings)
+        self.events += other.events
+        self.streams += other.streams
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -71,17 +77,22 @@ class Share(msgspec.Struct, frozen=True):
 
 
 async def verify(
-    url: str, share: Share, currencies: Currencies, progress: Callable[[int], None]
-) -> Verified:
+    url: str,
+    share: Share,
+    currencies: Currencies,
+    verified: Verified,
+    progress: Callable[[], None] = lambda: None,
+) -> None:
     """Verify a share of a partition. Raises `psycopg.Error`.
 
-    The login needs the right to read (`ledger_reader`), and no other. Amounts are told in main
-    units of ``currencies``; ``progress`` is told how many events were verified.
+    What is found goes to ``verified`` at once; ``progress`` is called whenever that has grown. The
+    login needs the right to read (`ledger_reader`), and no other. Amounts are told in main units of
+    ``currencies``.
     """
     schema = schema_name(share.partition)
     async with await connect(url, f"audit {schema}", role=None, settings=_SETTINGS) as connection:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return await _Audit(connection, share, currencies).run(progress)
+        await _Audit(connection, share, currencies, verified).run(progress)
 
 
 async def size(url: str, partitions: int) -> int:
@@ -130,26 +141,28 @@ class _Beside(Generic[_Row, _Key]):
 class _Audit:
     """One stream after the other, and what is kept beside each."""
 
-    def __init__(self, connection: Connection, share: Share, currencies: Currencies) -> None:
+    def __init__(
+        self, connection: Connection, share: Share, currencies: Currencies, verified: Verified
+    ) -> None:
         self._connection = connection
         self._share = share
+        self._verified = verified
         self._schema = schema_name(share.partition)
         self._currencies = currencies
-        self._findings = Findings(share.partition)
+        self._findings = verified.findings
         self._stream: StreamAudit | None = None
         self._entries: dict[tuple[str, int], list[TransactionRow]] = {}
         self._sessions: dict[str, dict[bytes, SessionRow]] = {}
         self._snapshots: dict[str, SnapshotRow] = {}
         self._rounds: list[tuple[SnapshotRow, str, Round]] = []
 
-    async def run(self, progress: Callable[[int], None]) -> Verified:
+    async def run(self, progress: Callable[[], None]) -> None:
         """Everything, chunk by chunk of the log in the order of its streams."""
         entries = _Beside(
             self._rows("transactions"), TransactionRow, lambda row: (row.player_id, row.version)
         )
         sessions = _Beside(self._rows("sessions"), SessionRow, lambda row: row.player_id)
         snapshots = _Beside(self._rows("snapshots"), SnapshotRow, lambda row: row.stream)
-        events = streams = 0
         async for chunk in self._chunks():
             last_player = next(
                 (row for row in reversed(chunk) if row.stream.startswith(PLAYER_STREAM)), None
@@ -163,18 +176,17 @@ class _Audit:
                 if self._stream is None or self._stream.stream != row.stream:
                     self._finish()
                     self._stream = self._begin(row.stream)
-                    streams += 1
+                    self._verified.streams += 1
                 self._take(self._stream, row)
             self._left_over()
             await self._look_up_rounds()
-            events += len(chunk)
-            progress(events)
+            self._verified.events += len(chunk)
+            progress()
         self._finish()
         self._put_entries(await entries.until(None))
         self._put_sessions(await sessions.until(None))
         self._put_snapshots(await snapshots.until(None))
         self._left_over()
-        return Verified(events, streams, self._findings)
 
     async def _rows(self, table: str) -> AsyncIterator[Sequence[Any]]:
         """All rows of a table that belong to these streams, in their order."""

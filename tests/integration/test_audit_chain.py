@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -38,6 +39,7 @@ from ledger.commands import (
 )
 from ledger.currencies import Currencies
 from ledger.events import Deposited
+from ledger.findings import Findings
 from ledger.player import Bet, Player, Round
 from tests.acceptance.service import COMMAND, ROOT, until
 from tests.faults.ledgers import CENT, Process, bet, cents, opened, query, refund, reversal, win
@@ -130,12 +132,20 @@ async def _play(one: Process, session: str) -> None:
 
 async def read(url: str, share: Share | None = None) -> Verified:
     """The audit of a partition, or of a share of it."""
-    return await verify(url, share or Share(0, 1), Currencies(), lambda _: None)
+    share = share or Share(0, 1)
+    verified = Verified(Findings(share.partition))
+    await verify(url, share, Currencies(), verified)
+    return verified
 
 
 def told(verified: Verified) -> list[str]:
     """What was found, a line each."""
     return [f"{finding.about}: {finding.what}" for finding in verified.findings.told()]
+
+
+def counted(verified: Verified) -> int:
+    """How many differences there are, told or not."""
+    return sum(finding.count for finding in verified.findings.told())
 
 
 @pytest.mark.parametrize("fetched", [1, 2, 7, 2_000])
@@ -621,14 +631,11 @@ async def test_the_shares_make_up_the_whole(database_url, admin_url):
         root.execute("UPDATE ledger_p00.sessions SET game = 'poker'")
     whole = await read(database_url)
     shares = [await read(database_url, Share(0, 1, number, 3)) for number in range(3)]
-    assert sum(share.events for share in shares) == whole.events
-    assert sum(share.streams for share in shares) == whole.streams
-    first, *others = (share.findings for share in shares)
-    for other in others:
-        first.join(other)
-    assert sum(each.count for each in first.told()) == sum(
-        each.count for each in whole.findings.told()
-    )
+    joined = Verified(Findings(0))
+    for share in shares:
+        joined.join(share)
+    assert (joined.events, joined.streams) == (whole.events, whole.streams)
+    assert counted(joined) == counted(whole)
 
 
 class Audit:
@@ -670,8 +677,8 @@ def test_the_command_says_how_much_it_has_read(audit):
 def test_progress_is_told_up_to_the_last_event(database_url):
     """An hour's work shows that it goes on."""
     shown: list[int] = []
-    (verified,) = verifying.verify_all(database_url, 1, Currencies(), 2, shown.append)
-    assert shown[-1] == verified.events == 174
+    outcome = verifying.verify_all(database_url, 1, Currencies(), 2, shown.append)
+    assert shown[-1] == outcome.verified[0].events == 174
     assert shown == sorted(shown)
 
 
@@ -746,8 +753,8 @@ def test_a_bug_in_a_process_is_told_as_one(audit, monkeypatch):
     assert complaint.endswith("this is a bug\n")
 
 
-def _no_share(*_: object) -> None:
-    return None
+def _no_share(partition: int, *_: object) -> SimpleNamespace:
+    return SimpleNamespace(partition=partition)
 
 
 @pytest.mark.parametrize("strike", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
