@@ -51,8 +51,8 @@ def command(*, settings: Settings, what: str | None, quick: bool, jobs: int) -> 
     The service may go on. Exits with 1 at any difference, and names it.
 
     chain: every event's hash over the one before it, its place in its stream, the balance it
-    tells; that every idempotency key, session and snapshot is what its event says, and that none
-    is without one.
+    tells; that what is reversed is a movement before it, whole and once; that every idempotency
+    key, session and snapshot is what its event says, and that none is without one.
 
     views: balances and rounds of every player, totals, and the journal are folded by other code
     than that of the views. Then every row is compared with a view made anew. A view that has

@@ -1,8 +1,8 @@
 """Verifies a partition's log and what is kept beside it, from the stored bytes alone.
 
 Every event: its place in its stream, its hash, the balance it tells, and that it can be folded.
-Then every idempotency key, session and snapshot against its event. One instant is read, while the
-service may go on; nothing is written.
+Then every idempotency key, session and snapshot against its event, and what was reversed against
+the original. One instant is read, while the service may go on; nothing is written.
 
 What a chain cannot show: that the last events of a stream are gone together with their keys, that
 events with theirs were added behind them, or that every hash behind a change was computed anew, if
@@ -12,17 +12,19 @@ must be known from elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 
+from ledger.audit_entries import entries_of, unlike
+from ledger.audit_reversals import Reversal, wrong
 from ledger.audit_snapshot import misplaced, rounds_apart, unequal
 from ledger.audit_stream import EVENTS, LogRow, StreamAudit
-from ledger.batch import session_row, transaction_row
+from ledger.batch import session_row
 from ledger.codec import (
     PLAYER_STREAM,
+    UnreadableEvent,
     decode_snapshot,
     open_state,
     partition_of,
@@ -30,8 +32,7 @@ from ledger.codec import (
 )
 from ledger.connections import Connection, connect
 from ledger.currencies import Currencies
-from ledger.decisions import TOMBSTONE, Transaction
-from ledger.events import Event, GameMovement, Movement, RefundTombstoned, SessionOpened
+from ledger.events import GameMovement, SessionOpened
 from ledger.findings import Findings, told_error
 from ledger.player import Player, PlayerEvent, Round, fold_round
 from ledger.sql import schema_name, statement
@@ -155,6 +156,7 @@ class _Audit:
         self._sessions: dict[str, dict[bytes, SessionRow]] = {}
         self._snapshots: dict[str, SnapshotRow] = {}
         self._rounds: list[tuple[SnapshotRow, str, Round]] = []
+        self._reversals: list[tuple[LogRow, Reversal]] = []
 
     async def run(self, progress: Callable[[], None]) -> None:
         """Everything, chunk by chunk of the log in the order of its streams."""
@@ -180,6 +182,7 @@ class _Audit:
                 self._take(self._stream, row)
             self._left_over()
             await self._look_up_rounds()
+            await self._look_up_originals()
             self._verified.events += len(chunk)
             progress()
         self._finish()
@@ -247,9 +250,11 @@ class _Audit:
         entries = self._entries.pop((player_id or "", row.version), [])
         event = stream.take(row)
         if player_id is not None and event is not None:
-            self._check_entries(row, entries, _entries(player_id, row.version, event))
+            self._check_entries(row, entries, entries_of(player_id, row.version, event))
             if isinstance(event, SessionOpened):
                 self._check_session(row, session_row(player_id, event))
+            elif isinstance(event, Reversal):
+                self._reversals.append((row, event))
 
     def _check_entries(
         self, row: LogRow, kept: Iterable[TransactionRow], said: Iterable[TransactionRow]
@@ -260,7 +265,7 @@ class _Audit:
             if found is None:
                 self._find(TRANSACTIONS, f"{_name(entry)}: free, although {row} used it")
             elif found != entry:
-                self._find(TRANSACTIONS, f"{_name(entry)}: {_unlike(entry, found)}; see {row}")
+                self._find(TRANSACTIONS, f"{_name(entry)}: {unlike(entry, found)}; see {row}")
         for entry in by_key.values():
             self._find(TRANSACTIONS, f"{_name(entry)}: said to be used by {row}: it is not")
 
@@ -270,7 +275,7 @@ class _Audit:
         if found is None:
             self._find(SESSIONS, f"{name}: opened by {row}, but missing")
         elif found != said:
-            self._find(SESSIONS, f"{name}: {_unlike(said, found)}; see {row}")
+            self._find(SESSIONS, f"{name}: {unlike(said, found)}; see {row}")
 
     def _check_snapshot(self, stream: StreamAudit, row: SnapshotRow) -> None:
         name = f"{row.stream} at version {row.version}"
@@ -304,6 +309,28 @@ class _Audit:
             if _folded(name[0], until) != found:
                 where = f"{snapshot.stream} at version {snapshot.version}"
                 self._find(SNAPSHOTS, f"{where}: the round {key} is not what the events make of it")
+
+    async def _look_up_originals(self) -> None:
+        """Hold what was reversed against the bet or win that it names."""
+        waiting, self._reversals = self._reversals, []
+        if not waiting:
+            return
+        keys = {(event.integration, event.refers_to) for _, event in waiting}
+        columns = [list(column) for column in zip(*keys, strict=True)]
+        query = statement("audit_originals", self._schema)
+        cursor = await self._connection.execute(query, columns, binary=True)
+        found = {row[:2]: row[2:] for row in await cursor.fetchall()}
+        for row, event in waiting:
+            key = (event.integration, event.refers_to)
+            stream, version, topic, state, reversals = found.get(key, ("", 0, "", b"", 0))
+            try:
+                is_before = stream == row.stream and version < row.version
+                original = open_state(topic, state)[1] if is_before else None
+            except UnreadableEvent:
+                continue  # which is a finding of its own
+            reason = wrong(event, original, reversals, self._currencies)
+            if reason is not None:
+                self._find(EVENTS, f"{row} reverses {' '.join(key)}: {reason}")
 
     def _finish(self) -> None:
         """The stream is read; what an unread event opened cannot be told from what none did."""
@@ -342,31 +369,5 @@ def _folded(player_id: str, rows: Sequence[LogRow]) -> Round | None:
     return fold_round(player_id, game)
 
 
-def _entries(player_id: str, version: int, event: Event) -> Iterator[TransactionRow]:
-    """What the keys that an event uses are entered as: its own, and that of a bet it keeps out."""
-    if not isinstance(event, Movement):
-        return
-    used = Transaction(player_id, version, event.NAME, event)
-    yield transaction_row((event.integration, event.key), used)
-    if isinstance(event, RefundTombstoned) and event.refers_to != event.key:
-        tombstone = Transaction(player_id, version, TOMBSTONE, event)
-        yield transaction_row((event.integration, event.refers_to), tombstone)
-
-
 def _name(entry: TransactionRow) -> str:
     return f"{entry.integration} {entry.key}"
-
-
-def _unlike(said: msgspec.Struct, kept: msgspec.Struct) -> str:
-    """The fields of a row that are not as its event has them."""
-    return ", ".join(
-        f"{field} {_cell(getattr(kept, field))}, by the event {_cell(getattr(said, field))}"
-        for field in said.__struct_fields__
-        if getattr(said, field) != getattr(kept, field)
-    )
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.hex()
-    return value.isoformat() if isinstance(value, datetime) else str(value)

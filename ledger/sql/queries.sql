@@ -274,5 +274,24 @@ JOIN {schema}.events ON events.originator_id = 'player:' || used.player_id
     AND events.originator_version = used.version
 ORDER BY used.player_id, used.version
 
+-- name: audit_originals
+-- The events that used these keys, and how many have reversed each.
+SELECT
+    used.integration, used.key,
+    events.originator_id, events.originator_version, events.topic, events.state,
+    (
+        SELECT count(*) FROM {schema}.transactions AS reversals
+        WHERE reversals.integration = used.integration AND reversals.refers_to = used.key
+            AND reversals.kind IN ('bet_refunded.v1', 'win_reversed.v1')
+    )
+FROM unnest(%s::text[], %s::text[]) AS wanted (integration, key)
+CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.transactions
+    WHERE integration = wanted.integration AND key = wanted.key
+    OFFSET 0
+) AS used
+JOIN {schema}.events ON events.originator_id = 'player:' || used.player_id
+    AND events.originator_version = used.version
+
 -- name: audit_size
 SELECT coalesce(max(notification_id), 0) FROM {schema}.events

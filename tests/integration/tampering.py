@@ -42,6 +42,10 @@ class Superuser:
             stream,
         )
 
+    def version(self, stream: str, topic: str) -> int:
+        """The version of the stream's first event of that name."""
+        return next(version for version, name, _ in self.events(stream) if name == topic)
+
     def alter(self, stream: str, version: int, change: Callable[[Said], None]) -> None:
         """Another content under the same hash."""
         state = next(state for found, _, state in self.events(stream) if found == version)

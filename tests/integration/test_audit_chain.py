@@ -410,6 +410,17 @@ TAMPERED: dict[str, tuple[Tamper, list[str]]] = {
             "events: player:ann version 4 (event 4) cannot be read: ",
         ],
     ),
+    "what a refund gives back": (
+        lambda root: root.forge(
+            ANN, root.version(ANN, "bet_refunded.v1"), _said(real=11 * CENT, exceptions=[])
+        ),
+        [
+            "events: player:ann version 138 (event 138): real 87.30 and 0.11 come to 87.41, it",
+            "events: player:ann version 138 (event 138) reverses test b-3: it moved -0.10, and",
+            "snapshots: player:ann at version 145: its hash is not that of the event",
+            "snapshots: player:ann at version 145: losses is not what the events make of it",
+        ],
+    ),
     "a key gone": (
         _sql("DELETE FROM ledger_p00.transactions WHERE key = 'b-7'"),
         ["transactions: test b-7: free, although player:ann version 13 (event 13) used it"],
