@@ -173,10 +173,10 @@ class _Audit:
                 player_id = last_player.stream.removeprefix(PLAYER_STREAM)
                 self._put_entries(await entries.until((player_id, last_player.version)))
                 self._put_sessions(await sessions.until(player_id))
-            self._put_snapshots(await snapshots.until(chunk[-1].stream))
             for row in chunk:
                 if self._stream is None or self._stream.stream != row.stream:
                     self._finish()
+                    self._put_snapshots(await snapshots.until(row.stream))  # large: one at a time
                     self._stream = self._begin(row.stream)
                     self._verified.streams += 1
                 self._take(self._stream, row)
