@@ -18,7 +18,7 @@ from adapters.verifying import verify_all
 from ledger.audit import size
 from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.currencies import Currencies
-from ledger.findings import Finding
+from ledger.findings import Finding, told_error
 from ledger.schema import check, check_currencies
 from projections.audit import audit
 from projections.feed import ROLE as VIEWS_ROLE
@@ -134,7 +134,7 @@ async def _compare(url: str, partition: int, name: str, bars: Progress) -> list[
     try:
         differences = await compare(url, partition, name, show)
     except Unfoldable as error:
-        return [Finding(name, partition, f"cannot be made anew: {' '.join(str(error).split())}")]
+        return [Finding(name, partition, f"cannot be made anew: {told_error(error)}")]
     told = [Finding(name, partition, _told(each)) for each in differences]
     shown = Counter(each.table for each in differences)
     every = {each.table: each.of for each in differences}

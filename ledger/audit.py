@@ -18,9 +18,9 @@ from typing import Any, Final, Generic, TypeVar, cast
 import msgspec
 
 from ledger.audit_entries import entries_of, unlike
-from ledger.audit_reversals import Reversal, wrong
+from ledger.audit_reversals import ReversalEvent, wrong
 from ledger.audit_snapshot import misplaced, rounds_apart, unequal
-from ledger.audit_stream import EVENTS, LogRow, StreamAudit
+from ledger.audit_stream import LogRow, StreamAudit
 from ledger.batch import session_row
 from ledger.codec import (
     PLAYER_STREAM,
@@ -33,7 +33,7 @@ from ledger.codec import (
 from ledger.connections import Connection, connect
 from ledger.currencies import Currencies
 from ledger.events import GameMovement, SessionOpened
-from ledger.findings import Findings, told_error
+from ledger.findings import EVENTS, Findings, told_error
 from ledger.player import Player, PlayerEvent, Round, fold_round
 from ledger.sql import schema_name, statement
 from ledger.store import RoundName, SessionRow, SnapshotRow, TransactionRow
@@ -156,7 +156,7 @@ class _Audit:
         self._sessions: dict[str, dict[bytes, SessionRow]] = {}
         self._snapshots: dict[str, SnapshotRow] = {}
         self._rounds: list[tuple[SnapshotRow, str, Round]] = []
-        self._reversals: list[tuple[LogRow, Reversal]] = []
+        self._reversals: list[tuple[LogRow, ReversalEvent]] = []
 
     async def run(self, progress: Callable[[], None]) -> None:
         """Everything, chunk by chunk of the log in the order of its streams."""
@@ -240,20 +240,20 @@ class _Audit:
             del self._snapshots[row.stream]
             try:
                 self._check_snapshot(stream, snapshot)
-            except Exception as error:  # noqa: BLE001 - as above
+            except Exception as error:  # noqa: BLE001 - it may hold anything, too
                 name = f"{row.stream} at version {row.version}"
                 self._find(SNAPSHOTS, f"{name} cannot be read: {told_error(error)}")
 
     def _judge(self, stream: StreamAudit, row: LogRow) -> None:
         """An event, and its keys and session."""
         player_id = stream.player_id
-        entries = self._entries.pop((player_id or "", row.version), [])
+        entries = [] if player_id is None else self._entries.pop((player_id, row.version), [])
         event = stream.take(row)
         if player_id is not None and event is not None:
             self._check_entries(row, entries, entries_of(player_id, row.version, event))
             if isinstance(event, SessionOpened):
                 self._check_session(row, session_row(player_id, event))
-            elif isinstance(event, Reversal):
+            elif isinstance(event, ReversalEvent):
                 self._reversals.append((row, event))
 
     def _check_entries(
@@ -334,9 +334,9 @@ class _Audit:
 
     def _finish(self) -> None:
         """The stream is read; what an unread event opened cannot be told from what none did."""
-        if self._stream is not None and not self._stream.is_read:
-            self._sessions.pop(self._stream.player_id or "", None)
-        self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None and stream.player_id is not None and not stream.is_read:
+            self._sessions.pop(stream.player_id, None)
 
     def _left_over(self) -> None:
         """What no event took, of the streams that are done."""

@@ -6,12 +6,12 @@ from ledger.currencies import Currencies
 from ledger.events import BetPlaced, BetRefunded, Event, WinCredited, WinReversed
 from ledger.findings import amount_told
 
-Reversal = BetRefunded | WinReversed
+ReversalEvent = BetRefunded | WinReversed
 """A movement that reverses another one of its player's, whole and once."""
 
 
 def wrong(
-    event: Reversal, original: Event | None, reversals: int, currencies: Currencies
+    event: ReversalEvent, original: Event | None, reversals: int, currencies: Currencies
 ) -> str | None:
     """What is wrong with a reversal; None: nothing.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from ledger.batch import empty_head
 from ledger.chain import GENESIS, HASH_SIZE, link
@@ -17,12 +17,9 @@ from ledger.events import (
     PlayerRegistered,
     WinReversed,
 )
-from ledger.findings import Findings, amount_told, told_error
+from ledger.findings import EVENTS, Findings, amount_told, told_error
 from ledger.games import Game, evolve_game
 from ledger.player import PlayerEvent, evolve
-
-EVENTS: Final = "events"
-"""What findings about an event itself are about."""
 
 
 class LogRow(NamedTuple):

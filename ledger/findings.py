@@ -9,6 +9,8 @@ import msgspec
 from ledger.currencies import Currencies
 from ledger.money import to_decimal_string
 
+EVENTS: Final = "events"
+"""What findings about an event itself are about."""
 SHOWN: Final = 20
 """So many findings about one thing of a partition are told one by one."""
 

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias, cast
 from ledger.codec import PLAYER_STREAM, open_state
 from ledger.currencies import Currencies
 from ledger.events import BetPlaced, BetRefunded, Event, GameMovement, WinCredited, WinReversed
-from ledger.findings import Finding, Findings, amount_told, told_error
+from ledger.findings import EVENTS, Finding, Findings, amount_told, told_error
 from ledger.player import Player, PlayerEvent, evolve
 from projections.journal import PLAYER_BONUS, PLAYER_HELD, PLAYER_REAL, provider_account
 from projections.registry import VIEW_NAMES
@@ -34,8 +34,6 @@ Progress: TypeAlias = Callable[[int, int], None]
 _PLAYERS: Final = 500
 _TELL: Final = 5_000
 _GAME: Final = (BetPlaced, BetRefunded, WinCredited, WinReversed)
-EVENTS: Final = "events"
-"""What stands for the view where an event cannot be folded."""
 
 _Rows: TypeAlias = dict[tuple[Any, ...], tuple[Any, ...]]
 
@@ -198,12 +196,11 @@ class _Audit:
             self._sum(event)
         except Exception as error:  # noqa: BLE001 - whatever it is, the rest is audited all the same
             self._is_whole = fold.is_whole = False
-            reason = told_error(error)
             self._find(
                 EVENTS,
                 f"event {notification_id} ({name}, player {fold.player.player_id}, version"
-                f" {version}) cannot be folded: {reason}; its player, the totals and the accounts"
-                " are not compared",
+                f" {version}) cannot be folded: {told_error(error)}; its player, the totals and the"
+                " accounts are not compared",
             )
 
     def _sum(self, event: Event) -> None:
