@@ -19,12 +19,12 @@ from adapters.ledgers import configured_ledger, watch_queue
 from adapters.metrics import CONTENT_TYPE, Metrics
 from adapters.operator.problems import SERVER_NAME, problem
 from adapters.operator.views import DatabaseViews
-from adapters.projecting import ViewWatch
 from adapters.providers.gateway import Gateway
 from adapters.providers.registry import PROVIDERS
 from adapters.providers.turn import Turn
 from adapters.settings import Settings
 from adapters.telemetry import LineWriter
+from adapters.watching import Watch
 from ledger.forwarding import ALONE, Place
 from ledger.service import Ledger
 from ledger.store import CommitUnknown, StoreUnavailable
@@ -32,7 +32,7 @@ from ledger.store import CommitUnknown, StoreUnavailable
 LEDGER: Final = web.AppKey("ledger", Ledger)
 JOURNAL: Final = web.AppKey("journal", Journal)
 METRICS: Final = web.AppKey("metrics", Metrics)
-VIEW_WATCH: Final = web.AppKey("view_watch", ViewWatch)
+WATCH: Final = web.AppKey("watch", Watch)
 _RequestHandler = Callable[[Any], Awaitable[web.StreamResponse]]
 
 PROVIDER_CALLS: Final = web.AppKey("provider_calls", dict[tuple[str, str], Handler])
@@ -70,7 +70,7 @@ def create_app(
         for route in gateway.routes():
             app.router.add_route(route.method, route.path, route.handler)
             app[PROVIDER_CALLS][route.method, route.path] = route.handler
-    app[VIEW_WATCH] = ViewWatch(url, settings.database.partitions, metrics)
+    app[WATCH] = Watch(url, settings, metrics)
     views = DatabaseViews(url, settings)
     operator.setup(app, ledger, settings, providers, journal, views=views, metrics=metrics)
     app.add_routes(
@@ -111,7 +111,7 @@ async def _running(app: web.Application) -> AsyncIterator[None]:
     """All works while the application does; the views stop first, the journal last."""
     journal = asyncio.create_task(app[JOURNAL].run(), name="journal")
     watching = (
-        asyncio.create_task(app[VIEW_WATCH].run(), name="view-watch"),
+        asyncio.create_task(app[WATCH].run(), name="watch"),
         asyncio.create_task(watch_clock(), name="clock"),
         asyncio.create_task(watch_queue(app[LEDGER], app[METRICS]), name="queue"),
     )
@@ -151,14 +151,13 @@ async def _live(_request: web.Request) -> web.Response:
 async def _ready(request: web.Request) -> web.Response:
     """The database answers and takes what is booked, else 503.
 
-    Views are told of only: money needs none.
+    Views and seals are told of only: money needs none.
     """
     try:
         await request.app[LEDGER].check()
     except (CommitUnknown, StoreUnavailable):
         return _json({"status": "unavailable", "database": "unavailable"}, 503)
-    views = request.app[VIEW_WATCH].summary()
-    return _json({"status": "ready", "database": "ok", **views})
+    return _json({"status": "ready", "database": "ok", **request.app[WATCH].summary()})
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "project": "adapters.cli_project",
     "rebuild": "adapters.cli_rebuild",
     "report": "adapters.cli_report",
+    "seal": "adapters.cli_seal",
     "serve": "adapters.cli_serve",
     "simulate": "adapters.simulate.command",
 }

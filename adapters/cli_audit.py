@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
 from rich.progress import Progress
@@ -13,12 +14,14 @@ from rich.progress import Progress
 from adapters.catching_up import catch_up
 from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option, progress_bars
 from adapters.database import database_in_use, one_line_errors
+from adapters.seal_copies import UnreadableCopy, copies_of, read_copy
 from adapters.settings import Settings
 from adapters.verifying import verify_all
 from ledger.audit import size
+from ledger.audit_seals import SealsVerified, verify_seals
 from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.currencies import Currencies
-from ledger.findings import Finding, told_error
+from ledger.findings import Finding, Findings, told_error
 from ledger.schema import check, check_currencies
 from projections.audit import audit
 from projections.feed import ROLE as VIEWS_ROLE
@@ -30,12 +33,12 @@ _QUICK = (
     "; compared were balances, the sums of rounds, totals, and the accounts of players and"
     " providers, as far as those views have not stopped, but not the exceptions, nor every row"
 )
-_CHAIN, _VIEWS = "chain", "views"
+_CHAIN, _SEALS, _VIEWS = "chain", "seals", "views"
 
 
 @click.command("audit")
 @config_option
-@click.argument("what", required=False, type=click.Choice([_CHAIN, _VIEWS]))
+@click.argument("what", required=False, type=click.Choice([_CHAIN, _SEALS, _VIEWS]))
 @click.option(
     "--quick", is_flag=True, help="Of the views: do not compare every row with a view made anew."
 )
@@ -45,14 +48,25 @@ _CHAIN, _VIEWS = "chain", "views"
     default=lambda: len(os.sched_getaffinity(0)),
     help="Chain: so many processes; without it as many as there are cores.",
 )
-def command(*, settings: Settings, what: str | None, quick: bool, jobs: int) -> int:
-    """Verify the log itself (chain), and what is made of it (views); both where none is named.
+@click.option(
+    "--known",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Seals: a file of seals from elsewhere, that must be in the database; may be repeated.",
+)
+def command(
+    *, settings: Settings, what: str | None, quick: bool, jobs: int, known: Sequence[Path]
+) -> int:
+    """Verify the log itself (chain, seals) and what is made of it (views); all, if none is named.
 
     The service may go on. Exits with 1 at any difference, and names it.
 
     chain: every event's hash over the one before it, its place in its stream, the balance it
     tells; that what is reversed is a movement before it, whole and once; that every idempotency
     key, session and snapshot is what its event says, and that none is without one.
+
+    seals: every seal's signature and place, and that the events are those that it covered; that
+    the seals in `seals.copy_to` and in the files of --known are there.
 
     views: balances and rounds of every player, totals, and the journal are folded by other code
     than that of the views. Then every row is compared with a view made anew. A view that has
@@ -61,9 +75,11 @@ def command(*, settings: Settings, what: str | None, quick: bool, jobs: int) -> 
     findings: list[Finding] = []
     with one_line_errors(), database_in_use(settings) as addresses:
         url = addresses.url
-        if what != _VIEWS:
+        if what in (None, _CHAIN):
             findings += _chain(settings, url, jobs)
-        if what != _CHAIN:
+        if what in (None, _SEALS):
+            findings += _seals(settings, url, known)
+        if what in (None, _VIEWS):
             findings += _views(settings, url, quick=quick)
     return DIFFERENCE if findings else DONE
 
@@ -84,6 +100,42 @@ def _chain(settings: Settings, url: str, jobs: int) -> list[Finding]:
     streams = sum(each.streams for each in outcome.verified)
     click.echo(f"{_count(findings)} differences in {events} events (players and games: {streams})")
     return findings
+
+
+def _seals(settings: Settings, url: str, known: Sequence[Path]) -> list[Finding]:
+    partitions = range(settings.database.partitions)
+    verified = [SealsVerified(Findings(partition)) for partition in partitions]
+    try:
+        asyncio.run(_verify_seals(settings, url, known, verified))
+    except UnreadableCopy as error:
+        raise CommandError(str(error)) from error
+    finally:
+        findings = [finding for each in verified for finding in each.findings.told()]
+        _list(findings)
+    click.echo(
+        f"{_count(findings)} differences in {sum(each.seals for each in verified)} seals of"
+        f" {sum(each.events for each in verified)} events;"
+        f" not sealed: {sum(each.unsealed for each in verified)} events"
+    )
+    return findings
+
+
+async def _verify_seals(
+    settings: Settings, url: str, known: Sequence[Path], verified: Sequence[SealsVerified]
+) -> None:
+    await _check(url, settings, ())
+    with progress_bars() as bars:
+        bar = bars.add_task("events under their seals", total=await size(url, len(verified)))
+
+        def show() -> None:
+            bars.update(bar, completed=sum(each.events for each in verified))
+
+        for partition, each in enumerate(verified):
+            files = [*known, *copies_of(settings.seals, partition)]
+            series = [read_copy(file, partition) for file in files]
+            await verify_seals(
+                url, partition, settings.seals.keys, each, known=series, progress=show
+            )
 
 
 async def _check(url: str, settings: Settings, roles: Sequence[str]) -> None:

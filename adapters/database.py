@@ -28,10 +28,10 @@ class Addresses:
     """The embedded server, None where the database is somebody else's."""
 
 
-_VIEWS_CONNECTIONS: Final = 7
-"""Of a partition: one a view, the log's and the listener's."""
+_BESIDE_CONNECTIONS: Final = 8
+"""Of a partition: one a view, the log's, the listener's, and the sealer's."""
 _WORKERS_CONNECTIONS: Final = 3
-"""Of a worker and a partition: one that appends, one that reads, one that looks at the views."""
+"""Of a worker and a partition: one that appends, one that reads, one that watches."""
 _OTHER_CONNECTIONS: Final = 60
 """Of commands, reports and people."""
 _CONNECTIONS_MIN: Final = 200
@@ -63,7 +63,7 @@ def database_in_use(settings: Settings) -> Iterator[Addresses]:
 def _connections_needed(settings: Settings) -> int:
     """How many connections the service may hold, with some to spare for commands."""
     workers = settings.server.workers
-    of_a_partition = _VIEWS_CONNECTIONS + _WORKERS_CONNECTIONS * workers
+    of_a_partition = _BESIDE_CONNECTIONS + _WORKERS_CONNECTIONS * workers
     return settings.database.partitions * of_a_partition + workers + _OTHER_CONNECTIONS
 
 

@@ -34,8 +34,11 @@ BYTES_MAX: Final = 64 * 2**20
 
 _FLUSH_INTERVAL_S: Final = 0.05
 """Short, so that few entries wait: a second's worth of them would not fit the processor's cache."""
-_PAUSE_MAX_S: Final = 1.0
-"""The longest pause between tries while writes fail."""
+_PAUSE_MAX_S: Final = 0.25
+"""The longest pause between tries while writes fail.
+
+What waits when the database is back waits for so long still: a crash may cost a second of it.
+"""
 _WRITE_S: Final = 5.0
 """After this a write, its connecting included, is given up: the database may be gone silently."""
 _PART_ENTRIES: Final = 2_000

@@ -5,9 +5,11 @@ from __future__ import annotations
 from hashlib import sha256
 from hmac import compare_digest
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 RSA_BITS_MIN = 2048
 """A shorter public key is taken with a warning only: the provider chooses its own."""
@@ -70,10 +72,7 @@ class PublicKey:
 
     def __init__(self, pem: str) -> None:
         """``pem`` is a PEM public key. Raises `BadKey`."""
-        try:
-            key = serialization.load_pem_public_key(pem.encode())
-        except (ValueError, UnsupportedAlgorithm):
-            raise BadKey("expected a PEM public key") from None
+        key = _public(pem)
         if not isinstance(key, RSAPublicKey):
             raise BadKey("expected an RSA public key, got another kind")
         self.key = key
@@ -94,10 +93,7 @@ class SigningKey:
 
     def __init__(self, pem: str) -> None:
         """``pem`` is an unencrypted PEM private key. Raises `BadKey`."""
-        try:
-            key = serialization.load_pem_private_key(pem.encode(), password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise BadKey("expected a PEM private key without a passphrase") from None
+        key = _private(pem)
         if not isinstance(key, RSAPrivateKey):
             raise BadKey("expected an RSA private key, got another kind")
         self.key = key
@@ -107,7 +103,79 @@ class SigningKey:
         return f"SigningKey(id={self.id!r})"
 
 
-def _key_id(key: RSAPublicKey) -> str:
+class SealVerifier:
+    """An Ed25519 key that verifies seals."""
+
+    __slots__ = ("_key", "id")
+
+    id: str
+    """As `PublicKey.id`."""
+
+    def __init__(self, pem: str) -> None:
+        """``pem`` is a PEM public key. Raises `BadKey`."""
+        key = _public(pem)
+        if not isinstance(key, Ed25519PublicKey):
+            raise BadKey("expected an Ed25519 public key, got another kind")
+        self._key = key
+        self.id = _key_id(key)
+
+    def verifies(self, signature: bytes, message: bytes) -> bool:
+        """Whether it is the signature of this message."""
+        try:
+            self._key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    def __repr__(self) -> str:
+        return f"SealVerifier(id={self.id!r})"
+
+
+class SealSigner:
+    """An Ed25519 key that signs seals. It cannot be printed or exported through this class."""
+
+    __slots__ = ("_key", "id", "verifier")
+
+    id: str
+    """The id of its public half."""
+    verifier: SealVerifier
+    """Its public half."""
+
+    def __init__(self, pem: str) -> None:
+        """``pem`` is an unencrypted PEM private key. Raises `BadKey`."""
+        key = _private(pem)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise BadKey("expected an Ed25519 private key, got another kind")
+        self._key = key
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        self.verifier = SealVerifier(public.decode())
+        self.id = self.verifier.id
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature of a message."""
+        return self._key.sign(message)
+
+    def __repr__(self) -> str:
+        return f"SealSigner(id={self.id!r})"
+
+
+def _public(pem: str) -> PublicKeyTypes:
+    try:
+        return serialization.load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise BadKey("expected a PEM public key") from None
+
+
+def _private(pem: str) -> PrivateKeyTypes:
+    try:
+        return serialization.load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise BadKey("expected a PEM private key without a passphrase") from None
+
+
+def _key_id(key: PublicKeyTypes) -> str:
     der = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

@@ -95,6 +95,15 @@ class Metrics:
                 "stopped", "1 while the view stands where it cannot go on."
             ),
         }
+        self._seal_gauges = {
+            "number": self._seal_gauge("number", "How many seals there are."),
+            "unsealed_events": self._seal_gauge(
+                "unsealed_events", "Events of the log that no seal covers."
+            ),
+            "age_seconds": self._seal_gauge(
+                "age_seconds", "Age of the oldest event that no seal covers."
+            ),
+        }
         self._call_children: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._hit_children: dict[str, Counter] = {}
         if not _shared():
@@ -126,6 +135,11 @@ class Metrics:
         for name, value in values.items():
             self._projection_gauges[name].labels(view, partition).set(value)
 
+    def seal(self, partition: str, **values: float) -> None:
+        """How far the seals are: number, unsealed_events, age_seconds."""
+        for name, value in values.items():
+            self._seal_gauges[name].labels(partition).set(value)
+
     def render(self) -> bytes:
         """What `/metrics` answers, of all workers; reads files there, so not for the event loop."""
         if not _shared():
@@ -147,10 +161,16 @@ class Metrics:
         return Counter(f"wallet_ledger_{name}", text, labels, registry=self._registry)
 
     def _view_gauge(self, name: str, text: str) -> Gauge:
+        return self._watched(f"projection_{name}", text, ("view", "partition"))
+
+    def _seal_gauge(self, name: str, text: str) -> Gauge:
+        return self._watched(f"seal_{name}", text, ("partition",))
+
+    def _watched(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
         return Gauge(
-            f"wallet_ledger_projection_{name}",
+            f"wallet_ledger_{name}",
             text,
-            ("view", "partition"),
+            labels,
             registry=self._registry,
             multiprocess_mode="livemostrecent",  # every worker looks; the last one to do so knows
         )

@@ -35,12 +35,14 @@ from adapters.metrics import Metrics, worker_died
 from adapters.open_files import allow_connections
 from adapters.operator.problems import problem
 from adapters.projecting import project_as_child
+from adapters.sealing import seal_as_child
 from adapters.settings import Settings
 from adapters.settings_file import load_as_read
 from adapters.telemetry import configure_logging
 from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.forwarding import ALONE, Place
 from ledger.schema import check, initialise, record_currencies
+from ledger.sealing import ROLE as SEALS_ROLE
 from ledger.service import Ledger
 from projections.feed import ROLE as VIEWS_ROLE
 
@@ -104,7 +106,11 @@ async def _prepare(addresses: Addresses, settings: Settings) -> None:
     """
     partitions = settings.database.partitions
     await initialise(addresses.migrate_url, partitions)
-    roles = (SERVICE_ROLE, VIEWS_ROLE) if settings.projections.in_serve else (SERVICE_ROLE,)
+    roles = [SERVICE_ROLE]
+    if settings.projections.in_serve:
+        roles.append(VIEWS_ROLE)
+    if settings.seals_in_serve:
+        roles.append(SEALS_ROLE)
     await check(addresses.url, partitions, roles)
     await record_currencies(addresses.url, settings.currencies)
 
@@ -128,7 +134,7 @@ async def _work_alone(settings: Settings, addresses: Addresses, sock: socket.soc
 async def _helped(
     settings: Settings, addresses: Addresses, children: Children, wait_s: float
 ) -> AsyncIterator[None]:
-    """Keep the children, the views among them, and the embedded database running meanwhile.
+    """Keep the children, views and seals among them, and the embedded database running meanwhile.
 
     They are stopped whatever ends it: the process could not end with a child that lives.
     """
@@ -137,6 +143,8 @@ async def _helped(
     try:
         if settings.projections.in_serve:
             children.add(project_as_child, addresses.url, settings.database.partitions)
+        if settings.seals_in_serve:
+            children.add(seal_as_child, settings.file, settings.texts, addresses.url)
         if addresses.embedded is not None:
             watching.append(asyncio.create_task(addresses.embedded.watch()))
         yield

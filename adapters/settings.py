@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from adapters.keys import PublicKey, Secret, SigningKey
+from adapters.keys import PublicKey, SealSigner, SealVerifier, Secret, SigningKey
 from adapters.settings_reader import Network
 from ledger.commands import Policy
 from ledger.currencies import Currencies
@@ -82,6 +82,27 @@ class Projections:
 
     in_serve: bool = True
     """False: `wallet-ledger project` runs them, apart from the service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealSettings:
+    """``[seals]``: with which key the log is sealed, how often, and where the seals are kept."""
+
+    key: SealSigner | None = None
+    """None: nothing is sealed here."""
+    public_keys: tuple[SealVerifier, ...] = ()
+    """Others whose seals are believed: earlier keys, and those of other machines."""
+    interval_s: float = 5.0
+    in_serve: bool = True
+    """False: `wallet-ledger seal` does it, apart from the service."""
+    copy_to: Path | None = None
+    """A directory for a copy of every seal, outside the database; None: no copy."""
+
+    @property
+    def keys(self) -> dict[str, SealVerifier]:
+        """Every public key whose seals are believed, by its id."""
+        own = () if self.key is None else (self.key.verifier,)
+        return {key.id: key for key in (*self.public_keys, *own)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +209,13 @@ class Settings:
     currencies: Currencies = field(default_factory=Currencies)
     limits: Limits = Limits()
     projections: Projections = Projections()
+    seals: SealSettings = SealSettings()
     reports: ReportSettings = ReportSettings()
     demo: Demo | None = None
     warnings: tuple[str, ...] = ()
     """One line each; every command shows them at its start."""
+
+    @property
+    def seals_in_serve(self) -> bool:
+        """Whether `serve` seals the log."""
+        return self.seals.key is not None and self.seals.in_serve

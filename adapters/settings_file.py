@@ -15,7 +15,7 @@ from typing import Any
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from adapters.keys import Secret, SigningKey
+from adapters.keys import SealSigner, SealVerifier, Secret, SigningKey
 from adapters.settings import (
     Database,
     Demo,
@@ -25,6 +25,7 @@ from adapters.settings import (
     OperatorToken,
     Projections,
     ReportSettings,
+    SealSettings,
     Server,
     Settings,
 )
@@ -50,6 +51,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "currencies",
         "limits",
         "projections",
+        "seals",
         "reports",
         "demo",
     ),
@@ -60,6 +62,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "currencies": ("exponent", "scale"),
     "limits": tuple(field.name for field in fields(Limits)),
     "projections": tuple(field.name for field in fields(Projections)),
+    "seals": tuple(field.name for field in fields(SealSettings)),
     "reports": tuple(field.name for field in fields(ReportSettings)),
     "demo": ("players", "provider_keys"),
     "demo.players": tuple(field.name for field in fields(DemoPlayer)),
@@ -119,6 +122,7 @@ def _parse(table: dict[str, Any], source: Source, file: Path) -> Settings:
         currencies=currencies,
         limits=_limits(root),
         projections=_projections(root),
+        seals=_seals(root),
         reports=_reports(root, currencies),
         demo=_demo(root, currencies, integrations),
     )
@@ -148,16 +152,19 @@ def _database(root: Section) -> Database:
     url, migrate_url = _database_url(section, "url"), _database_url(section, "migrate_url")
     if migrate_url is not None and url is None:
         raise SettingsError("database.migrate_url: needs database.url, of the same database")
-    try:
-        data_dir = root.source.path(section.text("data_dir", str(default.data_dir))).resolve()
-    except ValueError as error:
-        raise SettingsError(f"{section.name('data_dir')}: {error}") from None
     return Database(
         url=url,
         migrate_url=migrate_url,
-        data_dir=data_dir,
+        data_dir=_path(section, "data_dir", str(default.data_dir)),
         partitions=section.integer("partitions", default.partitions, low=1, high=100),
     )
+
+
+def _path(section: Section, key: str, default: str | None = None) -> Path:
+    try:
+        return section.source.path(section.text(key, default)).resolve()
+    except ValueError as error:
+        raise SettingsError(f"{section.name(key)}: {error}") from None
 
 
 def _database_url(section: Section, key: str) -> Secret | None:
@@ -241,6 +248,19 @@ def _limits(root: Section) -> Limits:
 def _projections(root: Section) -> Projections:
     section = root.section("projections", KEYS["projections"])
     return Projections(in_serve=section.boolean("in_serve", default=Projections().in_serve))
+
+
+def _seals(root: Section) -> SealSettings:
+    section = root.section("seals", KEYS["seals"])
+    default = SealSettings()
+    has_key, has_copy = (section.value(name) is not None for name in ("key", "copy_to"))
+    return SealSettings(
+        key=section.key("key", SealSigner) if has_key else None,
+        public_keys=section.keys("public_keys", SealVerifier),
+        interval_s=section.seconds("interval_s", default.interval_s, low=0.1, high=3600),
+        in_serve=section.boolean("in_serve", default.in_serve),
+        copy_to=_path(section, "copy_to") if has_copy else None,
+    )
 
 
 def _reports(root: Section, currencies: Currencies) -> ReportSettings:

@@ -252,7 +252,11 @@ class Section:
             counted = f"1 to {LIVE_SECRETS_MAX}"
             got = f", got {len(items)}" if items else ""
             raise SettingsError(f"{self.name(key)}: required: a list of {counted} values{got}")
-        texts = [(name, self._resolve(name, item)) for name, item in items]
+        return self.keys(key, make)
+
+    def keys(self, key: str, make: Callable[[str], Made]) -> tuple[Made, ...]:
+        """Any number of secrets or keys under ``key``."""
+        texts = [(name, self._resolve(name, item)) for name, item in self.items(key)]
         if len({text for _, text in texts}) < len(texts):
             raise SettingsError(f"{self.name(key)}: the same value twice")
         return tuple(_made(name, text, make) for name, text in texts)

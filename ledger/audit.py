@@ -6,8 +6,7 @@ the original. One instant is read, while the service may go on; nothing is writt
 
 What a chain cannot show: that the last events of a stream are gone together with their keys, that
 events with theirs were added behind them, or that every hash behind a change was computed anew, if
-the amounts still add up; and which of two players' events came first. For these a head, or the log,
-must be known from elsewhere.
+the amounts still add up; and which of two players' events came first. Seals do (`audit_seals`).
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 import msgspec
 
 from ledger.audit_entries import entries_of, unlike
+from ledger.audit_instant import one_instant
 from ledger.audit_reversals import ReversalEvent, wrong
 from ledger.audit_snapshot import misplaced, rounds_apart, unequal
 from ledger.audit_stream import LogRow, StreamAudit
@@ -30,7 +30,7 @@ from ledger.codec import (
     partition_of,
     player_stream,
 )
-from ledger.connections import Connection, connect
+from ledger.connections import Connection
 from ledger.currencies import Currencies
 from ledger.events import GameMovement, SessionOpened
 from ledger.findings import EVENTS, Findings, told_error
@@ -45,13 +45,6 @@ SNAPSHOTS: Final = "snapshots"
 _FETCH: Final = 2_000
 _FETCH_STATES: Final = 20
 """A player's state is 100 KB and more, if much is open."""
-_SETTINGS: Final = {
-    "default_transaction_read_only": "on",
-    "statement_timeout": "0",  # a table may have to be sorted first, however large it is
-    "client_connection_check_interval": "500ms",
-    "cursor_tuple_fraction": "1.0",  # every row will be read
-    "jit": "off",
-}
 
 
 class Verified(msgspec.Struct):
@@ -91,17 +84,16 @@ async def verify(
     ``currencies``.
     """
     schema = schema_name(share.partition)
-    async with await connect(url, f"audit {schema}", role=None, settings=_SETTINGS) as connection:
-        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    async with one_instant(url, f"audit {schema}") as connection:
         await _Audit(connection, share, currencies, verified).run(progress)
 
 
 async def size(url: str, partitions: int) -> int:
     """About how many events there are. Raises `psycopg.Error`."""
     total = 0
-    async with await connect(url, "audit", role=None, settings=_SETTINGS) as connection:
+    async with one_instant(url, "audit") as connection:
         for partition in range(partitions):
-            query = statement("audit_size", schema_name(partition))
+            query = statement("last_event", schema_name(partition))
             total += (await (await connection.execute(query)).fetchone() or (0,))[0]
     return total
 

@@ -6,10 +6,12 @@ event's versioned name. A snapshot is the chain hash at its version followed by 
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from datetime import datetime
+from typing import Annotated, Any, TypeAlias
 from zlib import crc32
 
 import msgspec
+from msgspec import Meta
 
 from ledger.chain import HASH_SIZE, link
 from ledger.events import EVENT_TYPES, Event
@@ -25,10 +27,16 @@ GAME_STREAM = "game:"
 _DAMAGED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the decoders raise for bytes that they did not write."""
 
+
+class _Recorded(msgspec.Struct):
+    recorded_at: Annotated[datetime, Meta(tz=True)]
+
+
 _encoder = msgspec.json.Encoder()
 _decoders: dict[str, msgspec.json.Decoder[Event]] = {
     name: msgspec.json.Decoder(kind) for name, kind in EVENT_TYPES.items()
 }
+_recorded_decoder = msgspec.json.Decoder(_Recorded)
 _player_decoder = msgspec.json.Decoder(Player)
 _game_decoder = msgspec.json.Decoder(Game)
 
@@ -84,6 +92,17 @@ def open_state(name: str, state: bytes) -> tuple[bytes, Event]:
     The chain is not verified here. Raises `UnreadableEvent`.
     """
     return state[:HASH_SIZE], decode(name, memoryview(state)[HASH_SIZE:])
+
+
+def age_s(now: datetime, state: bytes | None) -> float:
+    """The age of a stored event in seconds; 0 for None, and for one that cannot be read."""
+    if state is None:
+        return 0.0
+    try:
+        recorded_at = _recorded_decoder.decode(memoryview(state)[HASH_SIZE:]).recorded_at
+    except _DAMAGED:
+        return 0.0
+    return max((now - recorded_at).total_seconds(), 0.0)
 
 
 def encode_snapshot(digest: bytes, state: State) -> bytes:

@@ -167,6 +167,11 @@ async def take_over(connection: Connection, before: ServerProcess | None) -> Ser
     return ServerProcess(*row)
 
 
+def is_doubt(notice: Diagnostic) -> bool:
+    """Whether the server says with a commit that it may not be durable (reliability 1.2)."""
+    return notice.severity_nonlocalized == "WARNING" and notice.source_function not in _NO_DOUBT
+
+
 class Answer:
     """What a statement brought: its last result, and the warnings on the way."""
 
@@ -325,7 +330,7 @@ class PreparedStatement:
         return False
 
     def _take_notice(self, notice: Diagnostic) -> None:
-        if notice.severity_nonlocalized == "WARNING" and notice.source_function not in _NO_DOUBT:
+        if is_doubt(notice):
             self._warnings.append(f"{notice.sqlstate} {notice.message_primary}")
 
     def _lost(self, error: Exception | None) -> ConnectionLost:

@@ -204,8 +204,8 @@ async def _check_server(connection: Connection) -> None:
 async def _check_rights(connection: Connection, roles: Collection[str]) -> None:
     row = await (await connection.execute(statement("missing_roles"))).fetchone()
     login, missing = row or ("", [])
-    if not set(roles).isdisjoint(missing):
-        raise SchemaError(f"the login {login} lacks rights: GRANT {', '.join(missing)} TO {login}")
+    if lacking := [role for role in missing if role in roles]:
+        raise SchemaError(f"the login {login} lacks rights: GRANT {', '.join(lacking)} TO {login}")
 
 
 async def _value(connection: Connection, name: str) -> object:

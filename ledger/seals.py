@@ -127,7 +127,9 @@ def _unsigned(seal: Seal, keys: Keys) -> str | None:
     return None
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SealLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A seal as JSON has it: hashes and signature in hex, the time in UTC to the microsecond."""
+
     partition: int
     number: int
     through_id: int
@@ -140,24 +142,27 @@ class _Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(_Line).decode
+_decode: Final = msgspec.json.Decoder(SealLine).decode
+
+
+def line_of(seal: Seal) -> SealLine:
+    """The seal as JSON has it."""
+    return SealLine(
+        partition=seal.partition,
+        number=seal.number,
+        through_id=seal.through_id,
+        events=seal.events,
+        root=seal.root.hex(),
+        previous=seal.previous.hex(),
+        sealed_at=_told(seal.sealed_at),
+        key_id=seal.key_id,
+        signature=seal.signature.hex(),
+    )
 
 
 def to_line(seal: Seal) -> bytes:
-    """The seal as one line of JSON, without its end: hashes and signature in hex."""
-    return _encode(
-        _Line(
-            partition=seal.partition,
-            number=seal.number,
-            through_id=seal.through_id,
-            events=seal.events,
-            root=seal.root.hex(),
-            previous=seal.previous.hex(),
-            sealed_at=_told(seal.sealed_at),
-            key_id=seal.key_id,
-            signature=seal.signature.hex(),
-        )
-    )
+    """The seal as one line of JSON, without its end."""
+    return _encode(line_of(seal))
 
 
 def from_line(line: bytes) -> Seal:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from ledger.commands import Command, SetGame
 from ledger.events import Event
+from ledger.seals import Seal
 from ledger.service import Outcome
 from ledger.store import SessionRow, TransactionRow
 from projections.reports.asked import Filters
@@ -71,7 +72,7 @@ class Journal(Protocol):
 
 
 class Views(Protocol):
-    """What is read beside the ledger: reports, rounds, and wallets of the past.
+    """What is read beside the ledger: reports, rounds, wallets of the past, and seals.
 
     They raise `projections.reports.errors.ReportError` and `psycopg.Error`; wallets of the past
     `ledger.codec.UnreadableEvent` too.
@@ -91,6 +92,21 @@ class Views(Protocol):
 
     async def wallets(self, player_id: str, at: datetime) -> WalletsThen:
         """The player's wallets as they stood at that moment."""
+        ...
+
+    async def newest_seals(self) -> Sequence[Seal]:
+        """The newest seal of each partition that has one."""
+        ...
+
+    async def seals(self, partition: int, after: int, limit: int) -> Sequence[Seal]:
+        """The next seals of a partition behind a number."""
+        ...
+
+    async def seal(self) -> Sequence[Seal]:
+        """Seal what is not sealed; the newest seal of each partition.
+
+        Raises `ledger.sealing.NotSealed` and `SealsDiffer`.
+        """
         ...
 
 

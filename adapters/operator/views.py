@@ -1,4 +1,4 @@
-"""What the operator API reads beside the ledger: reports, rounds and wallets of the past."""
+"""What the operator API reads beside the ledger: reports, rounds, past wallets, and seals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from datetime import datetime
 from typing import Final
 
 from adapters.reporting import Reporting, Result, configured_reports
+from adapters.sealing import seal_now
 from adapters.settings import Settings
+from ledger.sealing import newest_seals, seals_behind
+from ledger.seals import Seal
 from projections.reports.asked import Filters
 from projections.reports.period import Period
 from projections.reports.report import Report
@@ -31,6 +34,7 @@ class DatabaseViews:
     def __init__(self, url: str, settings: Settings) -> None:
         self._url = url
         self._partitions = partitions = settings.database.partitions
+        self._seals = settings.seals
         self._rounds = Rounds(url, partitions, tuple(settings.integrations))
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
         self._reporting = Reporting(configured_reports(url, settings, rows_max=ROWS_MAX))
@@ -52,3 +56,22 @@ class DatabaseViews:
         """The player's wallets as they stood then; see `wallets_at`."""
         async with self._turns:
             return await wallets_at(self._url, self._partitions, player_id, at)
+
+    async def newest_seals(self) -> Sequence[Seal]:
+        """See `ledger.sealing.newest_seals`."""
+        async with self._turns:
+            return await newest_seals(self._url, self._partitions)
+
+    async def seals(self, partition: int, after: int, limit: int) -> Sequence[Seal]:
+        """See `ledger.sealing.seals_behind`."""
+        async with self._turns:
+            return await seals_behind(self._url, partition, after, limit)
+
+    async def seal(self) -> Sequence[Seal]:
+        """The newest seal of each partition, made where there is something to seal."""
+        async with self._turns:
+            made = [
+                await seal_now(self._url, partition, self._seals)
+                for partition in range(self._partitions)
+            ]
+        return [seal for seal in made if seal is not None]

@@ -154,7 +154,7 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'ledger')
 -- PostgreSQL 16 on, where membership alone no longer allows SET ROLE.
 SELECT quote_ident(current_user), coalesce(array_agg(rolname::text ORDER BY rolname), '{}')
 FROM pg_catalog.pg_roles
-WHERE rolname IN ('ledger_app', 'ledger_project') AND NOT pg_has_role(current_user, oid, CASE
+WHERE rolname IN ('ledger_app', 'ledger_project', 'ledger_seal') AND NOT pg_has_role(current_user, oid, CASE
     WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER'
 END)
 
@@ -293,5 +293,70 @@ CROSS JOIN LATERAL (
 JOIN {schema}.events ON events.originator_id = 'player:' || used.player_id
     AND events.originator_version = used.version
 
--- name: audit_size
+-- name: audit_seals
+SELECT
+    number, through_id, events, root, previous,
+    CASE WHEN sealed_at BETWEEN '0002-01-01' AND '9998-12-31' THEN sealed_at END AS sealed_at,
+    key_id, signature
+FROM {schema}.seals
+ORDER BY number
+
+-- name: audit_hashes
+SELECT notification_id, substring(state FROM 1 FOR 32)
+FROM {schema}.events
+WHERE notification_id <= %s
+ORDER BY notification_id
+
+-- name: sealed_through
+-- The last event that a seal covers.
+SELECT coalesce(max(through_id), 0) FROM {schema}.seals
+
+-- name: unsealed
+-- How many events are behind an id.
+SELECT count(*) FROM {schema}.events WHERE notification_id > %s
+
+-- name: seals_from
+-- The seals from a number on.
+SELECT number, through_id, events, root, previous, sealed_at, key_id, signature
+FROM {schema}.seals
+WHERE number >= %s ORDER BY number LIMIT %s
+
+-- name: newest_seal
+SELECT number, through_id, events, root, previous, sealed_at, key_id, signature
+FROM {schema}.seals
+ORDER BY number DESC LIMIT 1
+
+-- name: hashes
+-- The next events behind an id, by their hashes.
+SELECT notification_id, substring(state FROM 1 FOR 32)
+FROM {schema}.events
+WHERE notification_id > %s ORDER BY notification_id LIMIT %s
+
+-- name: add_seal
+-- No row where another sealer was first.
+INSERT INTO {schema}.seals
+    (number, through_id, events, root, previous, sealed_at, key_id, signature)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+RETURNING number
+
+-- name: commit_nothing
+-- Waits, with its commit, until all that was seen before is as safe as it.
+SELECT pg_catalog.pg_logical_emit_message(true, 'wallet-ledger', '')
+
+-- name: last_event
 SELECT coalesce(max(notification_id), 0) FROM {schema}.events
+
+-- name: seal_status
+SELECT
+    sealed.number, sealed.through_id, sealed.sealed_at,
+    (SELECT coalesce(max(notification_id), 0) FROM {schema}.events) AS head,
+    (
+        SELECT state FROM {schema}.events
+        WHERE notification_id > coalesce(sealed.through_id, 0)
+        ORDER BY notification_id LIMIT 1
+    ) AS oldest
+FROM (VALUES (1)) AS always
+LEFT JOIN (
+    SELECT number, through_id, sealed_at FROM {schema}.seals ORDER BY number DESC LIMIT 1
+) AS sealed ON true

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.acceptance.service import COMMAND, START_S, free_port, write_configuration
+from tests.acceptance.service import COMMAND, ROOT, START_S, free_port, write_configuration
 from tests.conftest import Databases
 
 
@@ -26,6 +26,7 @@ def login(databases: Databases) -> Iterator[str]:
 
 
 BOTH = "ledger_app, ledger_project"
+SEALS = {"seals": {"key": (ROOT / "deploy" / "demo" / "seals-private.pem").read_text()}}
 
 
 @pytest.mark.parametrize(
@@ -33,12 +34,14 @@ BOTH = "ledger_app, ledger_project"
     [
         ("serve", (), BOTH, {}),
         ("serve", ("ledger_app",), "ledger_project", {}),
-        ("serve", (), BOTH, {"projections": {"in_serve": False}}),
-        ("serve", (), BOTH, {"database": {"migrate_url": ""}}),
+        ("serve", (), "ledger_app", {"projections": {"in_serve": False}}),
+        ("serve", ("ledger_app", "ledger_project"), "ledger_seal", SEALS),
+        ("serve", (), "ledger_app", {"database": {"migrate_url": ""}}),
         ("project", (), BOTH, {}),
         ("project", ("ledger_app",), "ledger_project", {}),
         ("audit views", ("ledger_app",), "ledger_project", {}),
         ("rebuild --all", ("ledger_app",), "ledger_project", {}),
+        ("seal --once", ("ledger_app", "ledger_project"), "ledger_seal", SEALS),
     ],
 )
 def test_a_start_without_the_rights_ends_with_the_grant_that_is_missing(

@@ -19,6 +19,7 @@ from ledger import codec
 from ledger import events as e
 from ledger.chain import HASH_SIZE
 from ledger.connections import connect
+from ledger.endpoints import Reader
 from ledger.store import AppendBatch, EventRow, Store
 from projections import writer as writer_module
 from projections.feed import FEED_SETTINGS
@@ -26,7 +27,7 @@ from projections.rebuild import compare
 from projections.registry import VIEW_NAMES
 from projections.runner import Runner, RunnerLimits
 from projections.sql import statement
-from projections.status import StatusReader, ViewStatus
+from projections.status import ViewStatus, read_statuses
 from projections.writer import ViewWriter
 from projections.writes import apply
 from tests.integration.projection_history import History, contents, positions
@@ -70,9 +71,9 @@ async def check_views(url: str, events: int) -> None:
 
 async def statuses(url: str) -> dict[str, ViewStatus]:
     """Every view's status by name."""
-    reader = StatusReader(url, 0)
+    reader = Reader(url, "test")
     try:
-        return {status.view: status for status in await reader.read()}
+        return {status.view: status for status in await read_statuses(reader, 0)}
     finally:
         await reader.close()
 

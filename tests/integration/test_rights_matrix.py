@@ -8,6 +8,13 @@ VERBS = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIG
 SUMMED = {"balances", "rounds", "totals", "account_hours"}
 ADDED = {"journal", "exceptions"}
 READ_BY_PROJECTIONS = {"events", "projections", "migrations", "settings"}
+PROJECT = (
+    dict.fromkeys(SUMMED, "SELECT INSERT UPDATE")
+    | dict.fromkeys(ADDED, "SELECT INSERT")
+    | dict.fromkeys(READ_BY_PROJECTIONS, "SELECT")
+)
+SEAL = dict.fromkeys(("events", "migrations", "settings"), "SELECT") | {"seals": "SELECT INSERT"}
+ROLES = ["ledger_app", "ledger_project", "ledger_reader", "ledger_seal"]
 
 
 def allowed(role: str, table: str) -> str:
@@ -16,11 +23,9 @@ def allowed(role: str, table: str) -> str:
     if kind == "append_turn":
         return ""
     if role == "ledger_project":
-        if kind in SUMMED:
-            return "SELECT INSERT UPDATE"
-        if kind in ADDED:
-            return "SELECT INSERT"
-        return "SELECT" if kind in READ_BY_PROJECTIONS else ""
+        return PROJECT.get(kind, "")
+    if role == "ledger_seal":
+        return SEAL.get(table, "")
     return "SELECT INSERT" if (role, table) == ("ledger_app", "calls") else "SELECT"
 
 
@@ -30,12 +35,12 @@ def test_each_role_may_do_with_each_table_what_it_must_and_no_more(admin_url: st
         found = connection.execute(
             """SELECT role, relname, coalesce(string_agg(verb, ' ' ORDER BY place)
                 FILTER (WHERE has_table_privilege(role::name, relation.oid, verb)), '')
-            FROM unnest(ARRAY['ledger_app', 'ledger_project', 'ledger_reader']) AS role,
+            FROM unnest(%s::text[]) AS role,
                 pg_class AS relation, unnest(%s::text[]) WITH ORDINALITY AS verbs (verb, place)
             WHERE relation.relkind IN ('r', 'p', 'v') AND NOT relation.relispartition
                 AND relation.relnamespace::regnamespace::text IN ('ledger', 'ledger_p00')
             GROUP BY role, relname""",
-            (VERBS,),
+            (ROLES, VERBS),
         ).fetchall()
     assert len(found) > 60
     assert {row[:2]: row[2] for row in found if row[2] != allowed(*row[:2])} == {}

@@ -27,6 +27,7 @@ from ledger.events import Event, Movement, RefundTombstoned, SessionOpened
 from ledger.money import currency
 from ledger.player import Player, PlayerEvent, Session, evolve
 from ledger.refusals import Refusal, Refused
+from ledger.seals import Seal
 from ledger.service import Accepted, Outcome, token_hash
 from ledger.store import SessionRow, StoreUnavailable, TransactionRow
 from ledger.wallet import decide
@@ -217,6 +218,9 @@ class MemoryViews:
 
     made: Report | None = None
     kept: Sequence[RoundRow] = ()
+    sealed: Sequence[Seal] = ()
+    failure: Exception | None = None
+    """Sealing raises this, where set."""
     asked: list[Any] = field(default_factory=list)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
 
@@ -240,6 +244,20 @@ class MemoryViews:
         """The wallets as the ledger recorded them up to that moment."""
         player = self.ledger.player_at(player_id, at)
         return player.version, player.wallets
+
+    async def newest_seals(self) -> Sequence[Seal]:
+        """The last one."""
+        return self.sealed[-1:]
+
+    async def seals(self, partition: int, after: int, limit: int) -> Sequence[Seal]:
+        """Those behind a number."""
+        return [seal for seal in self.sealed if seal.number > after][:limit]
+
+    async def seal(self) -> Sequence[Seal]:
+        """As if there was nothing to seal."""
+        if self.failure is not None:
+            raise self.failure
+        return self.sealed[-1:]
 
 
 @dataclass

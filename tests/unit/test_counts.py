@@ -1,17 +1,20 @@
-"""What the committers and the views do shows in the metrics and in readiness: alarms hang on it."""
+"""What committers, views and seals do shows in metrics and readiness: alarms hang on it."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 
-from adapters import server
+from adapters import server, watching
 from adapters.ledgers import LedgerMetrics, configured_ledger
 from adapters.metrics import Metrics
-from adapters.projecting import LAG_MAX_S, ViewWatch
-from adapters.settings import Limits, Settings
+from adapters.settings import Limits, SealSettings, Settings
+from adapters.watching import LAG_MAX_S, Watch
 from ledger.committer import CommitterLimits
+from ledger.seal_status import SealStatus
 from projections.status import ViewStatus
 
 
@@ -20,15 +23,32 @@ def status(lag_s: float, error: str | None = None) -> ViewStatus:
     return ViewStatus("totals", 0, 5, 9, 4, lag_s, error)
 
 
-class Statuses:
-    """Always the same."""
+def sealed(number: int, age_s: float) -> SealStatus:
+    """A partition with so many seals, whose oldest event without one is so old."""
+    return SealStatus(0, number, 5, None, 4, age_s)
 
-    def __init__(self, *found: ViewStatus) -> None:
-        self._found = found
 
-    async def read(self) -> list[ViewStatus]:
-        """Those."""
-        return list(self._found)
+@pytest.fixture
+def look(monkeypatch):
+    """A watch that finds this when it looks."""
+
+    def found(
+        views: Sequence[ViewStatus], seals: SealStatus, settings: Settings | None = None
+    ) -> tuple[Watch, Metrics]:
+        async def read_views(*_):
+            return views
+
+        async def read_seals(*_):
+            return seals
+
+        monkeypatch.setattr(watching, "read_statuses", read_views)
+        monkeypatch.setattr(watching, "read_seal_status", read_seals)
+        metrics = Metrics()
+        watch = Watch("", settings or Settings(), metrics)
+        asyncio.run(watch._look(0, cast("Any", None)))
+        return watch, metrics
+
+    return found
 
 
 def test_what_committers_do_is_counted():
@@ -59,22 +79,49 @@ def test_what_committers_do_is_counted():
         ([status(LAG_MAX_S + 1), status(0, "event 7")], "stopped"),
     ],
 )
-async def test_readiness_says_in_a_word_how_the_views_are(found, word):
+def test_readiness_says_in_a_word_how_the_views_are(look, found, word):
     """A view that is an hour behind must not be called well."""
-    watch = ViewWatch("", 1, Metrics())
-    if found:
-        await watch._look(0, cast("Any", Statuses(*found)))
+    watch, _ = look(found, sealed(0, 0))
     assert watch.summary()["projections"] == word
 
 
-async def test_how_far_a_view_is_behind_is_a_metric():
+@pytest.mark.parametrize(
+    ("found", "interval_s", "word"),
+    [
+        (sealed(0, 1e6), 5.0, "none"),
+        (sealed(1, LAG_MAX_S), 5.0, "ok"),
+        (sealed(1, LAG_MAX_S + 1), 5.0, "behind"),
+        (sealed(1, LAG_MAX_S + 1), 60.0, "ok"),
+        (sealed(1, 121), 60.0, "behind"),
+    ],
+)
+def test_readiness_says_in_a_word_how_the_seals_are(look, found, interval_s, word):
+    """What no seal covers can be rewritten unseen: somebody must notice that it grows."""
+    watch, _ = look([status(0)], found, Settings(seals=SealSettings(interval_s=interval_s)))
+    assert watch.summary()["seals"] == word
+
+
+def test_before_the_first_look_nothing_is_known_of_seals():
+    """A start is no alarm."""
+    assert Watch("", Settings(), Metrics()).summary()["seals"] == "unknown"
+
+
+def test_how_far_a_view_is_behind_is_a_metric(look):
     """An alarm of the README: over a minute."""
-    metrics = Metrics()
-    await ViewWatch("", 1, metrics)._look(0, cast("Any", Statuses(status(61.5))))
+    _, metrics = look([status(61.5)], sealed(0, 0))
     labels = '{partition="00",view="totals"}'
     text = metrics.render().decode()
     assert f"wallet_ledger_projection_lag_seconds{labels} 61.5" in text
     assert f"wallet_ledger_projection_lag_events{labels} 4.0" in text
+
+
+def test_how_far_the_seals_are_behind_is_a_metric(look):
+    """As is this one."""
+    _, metrics = look([status(0)], sealed(7, 61.5))
+    text = metrics.render().decode()
+    assert 'wallet_ledger_seal_number{partition="00"} 7.0' in text
+    assert 'wallet_ledger_seal_unsealed_events{partition="00"} 4.0' in text
+    assert 'wallet_ledger_seal_age_seconds{partition="00"} 61.5' in text
 
 
 def test_a_server_that_nobody_can_call_says_so(capsys):

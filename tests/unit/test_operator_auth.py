@@ -97,7 +97,7 @@ def test_roles_are_those_of_the_contract():
         if method == "GET":
             assert role == "viewer", path
     admin = {path for (_, path), role in roles.items() if role == "admin"}
-    assert admin == {"/players/{player_id}/adjustments", "/games/{integration}/{game}"}
+    assert admin == {"/players/{player_id}/adjustments", "/games/{integration}/{game}", "/seals"}
 
 
 async def test_the_description_of_the_api_is_public():

@@ -1,14 +1,17 @@
-"""What runs the views and looks at them: it goes on, or ends so that it is started again."""
+"""What runs the views, and what looks at them: it goes on, or ends so that it is started again."""
 
 import asyncio
 from typing import cast
 
 import pytest
 
-from adapters import projecting
+from adapters import projecting, watching
 from adapters.ledgers import watch_queue
 from adapters.metrics import Metrics
-from adapters.projecting import ViewWatch, keep_views
+from adapters.projecting import keep_views
+from adapters.settings import Settings
+from adapters.watching import Watch
+from ledger.seal_status import SealStatus
 from ledger.service import Ledger
 from projections.status import ViewStatus
 
@@ -51,33 +54,30 @@ async def test_views_are_run_until_the_stop(monkeypatch):
 async def test_a_look_that_cannot_be_counted_does_not_end_the_looking(monkeypatch):
     """The directory of the metrics is full: readiness must not keep its last word for ever."""
 
-    class Reader:
-        def __init__(self, *_):
-            self.looks = 0
+    async def views(*_):
+        return [STATUS]
 
-        async def read(self):
-            self.looks += 1
-            return [STATUS]
-
-        async def close(self):
-            pass
+    async def seals(*_):
+        return SealStatus(0, 3, 7, None, 3, 1.0)
 
     class Full(Metrics):
         def projection(self, *_, **__):
             looked.set()
             raise OSError("no space left on device")
 
-    monkeypatch.setattr(projecting, "StatusReader", Reader)
-    monkeypatch.setattr(projecting, "_WATCH_S", 0.0)
+    monkeypatch.setattr(watching, "read_statuses", views)
+    monkeypatch.setattr(watching, "read_seal_status", seals)
+    monkeypatch.setattr(watching, "_WATCH_S", 0.0)
     looked = asyncio.Event()
-    watch = ViewWatch(URL, 1, Full())
-    watching = asyncio.create_task(watch.run())
+    watch = Watch(URL, Settings(), Full())
+    looking = asyncio.create_task(watch.run())
     for _ in range(2):
         async with asyncio.timeout(10):
             await looked.wait()
         looked.clear()
-    watching.cancel()
+    looking.cancel()
     assert watch.summary()["views"][0]["position"] == 7
+    assert watch.summary()["newest_seals"][0]["number"] == 3
 
 
 async def test_a_worker_shows_its_queue_though_nobody_asks_it():
@@ -87,7 +87,7 @@ async def test_a_worker_shows_its_queue_though_nobody_asks_it():
         queue_length = 5
 
     metrics = Metrics()
-    watching = asyncio.create_task(watch_queue(cast("Ledger", Busy()), metrics))
+    looking = asyncio.create_task(watch_queue(cast("Ledger", Busy()), metrics))
     await asyncio.sleep(0)
-    watching.cancel()
+    looking.cancel()
     assert "wallet_ledger_queue_commands 5.0" in metrics.render().decode()
