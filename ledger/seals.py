@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final, Protocol, TypeAlias
+from typing import Annotated, Final, Protocol, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from ledger.chain import GENESIS, HASH_SIZE
 
@@ -38,7 +39,7 @@ class Verifier(Protocol):
     """A public key."""
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Whether the signature is one of its private half, of this message."""
+        """Whether the signature, of any length, is one of its private half, of this message."""
         ...
 
 
@@ -48,7 +49,7 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
     ``number`` counts from 1. ``through_id`` is the notification id of the last event that it
     covers, ``events`` how many it covers itself, ``root`` the `ledger.merkle.Tree` over their
     `leaf`s, ``previous`` the digest of the seal before it, `GENESIS` for the first. ``key_id``
-    names the key of ``signature``, which is one of the `statement`.
+    names the key of ``signature``, which is one of the `statement`, by 8 hex digits.
     """
 
     partition: int
@@ -76,7 +77,7 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True):
         ).encode()
 
     def digest(self) -> bytes:
-        """SHA-256 of the `statement`: what the next seal calls previous."""
+        """SHA-256 of the `statement`, without the signature: what the next seal calls previous."""
         return sha256(self.statement()).digest()
 
     def signed(self, key: Signer) -> Seal:
@@ -107,12 +108,14 @@ def _unlinked(seal: Seal, before: Seal | None) -> str | None:
     number, through_id, digest = (
         (0, 0, GENESIS) if before is None else (before.number, before.through_id, before.digest())
     )
+    if before is not None and seal.partition != before.partition:
+        return f"it is one of partition {seal.partition}"
     if seal.number != number + 1:
         return f"it follows seal {number}"
     if seal.previous != digest:
         return "it was made behind another seal than the one before it"
-    if seal.through_id <= through_id:
-        return "it ends before it begins"
+    if seal.through_id <= through_id or seal.events < 1:
+        return "it covers nothing"
     if before is not None and seal.sealed_at < before.sealed_at:
         return "it is older than the one before it"
     return None
@@ -127,17 +130,20 @@ def _unsigned(seal: Seal, keys: Keys) -> str | None:
     return None
 
 
+_Count: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+
+
 class SealLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A seal as JSON has it: hashes and signature in hex, the time in UTC to the microsecond."""
 
-    partition: int
-    number: int
-    through_id: int
-    events: int
+    partition: Annotated[int, Meta(ge=0, le=99)]
+    number: _Count
+    through_id: _Count
+    events: _Count
     root: str
     previous: str
     sealed_at: str
-    key_id: str
+    key_id: Annotated[str, Meta(pattern="^[0-9a-f]{8}$", max_length=8)]
     signature: str
 
 
@@ -189,4 +195,5 @@ def from_line(line: bytes) -> Seal:
 
 def _told(moment: datetime) -> str:
     """UTC to the microsecond, always as long."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="microseconds") + "Z"

@@ -94,6 +94,13 @@ def test_a_leaf_is_the_id_and_the_hash(notification_id, expected):
     assert event.leaf() == leaf(notification_id, digest)
 
 
+def test_a_time_is_always_as_long():
+    """Else there would be seals whose own line is refused."""
+    early = changed(FIRST, sealed_at=datetime(999, 1, 2, tzinfo=UTC))
+    assert b"sealed_at 0999-01-02T00:00:00.000000Z\n" in early.statement()
+    assert from_line(to_line(early)) == early
+
+
 def test_a_line_has_one_form():
     """Two texts for one seal would leave room to say that one of them was meant."""
     assert to_line(FIRST) == LINE
@@ -102,7 +109,7 @@ def test_a_line_has_one_form():
 
 def test_a_seal_comes_back_from_its_line():
     """Nothing of it is lost outside the database."""
-    for seal in (*ledger(1).seals, changed(FIRST, signature=b""), changed(FIRST, number=-7)):
+    for seal in (*ledger(1).seals, changed(FIRST, signature=b"")):
         assert from_line(to_line(seal)) == seal
 
 
@@ -141,7 +148,19 @@ MALFORMED = {
     "a time of another zone": LINE.replace(b".000000Z", b".000000+00:00"),
     "a time of no zone": LINE.replace(b".000000Z", b".000000"),
     "a time before all": LINE.replace(b"2026-02-03T04:05:06.000000Z", b"0001-01-01T00:00:00+01:00"),
-    "a time of the year 999": LINE.replace(b"2026-", b"0999-"),
+    "a time of the year 999, not in full": LINE.replace(b"2026-", b"999-"),
+    "no number": LINE.replace(b'"number":1', b'"number":0'),
+    "a number below all": LINE.replace(b'"number":1', b'"number":-7'),
+    "no events": LINE.replace(b'"events":%d' % FIRST.events, b'"events":0'),
+    "an id that no database has": LINE.replace(
+        b'"through_id":%d' % FIRST.through_id, b'"through_id":9223372036854775808'
+    ),
+    "a partition that no ledger has": LINE.replace(
+        b'"partition":%d' % FIRST.partition, b'"partition":100'
+    ),
+    "a partition below all": LINE.replace(b'"partition":%d' % FIRST.partition, b'"partition":-1'),
+    "a key id that is none": LINE.replace(OURS.id.encode(), b"ABCD0123"),
+    "a key id with a line end": LINE.replace(OURS.id.encode(), OURS.id.encode() + b"\\n"),
     "milliseconds": LINE.replace(b".000000Z", b".000Z"),
     "a key id that is no UTF-8": LINE.replace(OURS.id.encode(), b"\xff"),
     "a key id with half a character": LINE.replace(OURS.id.encode(), b"\\ud800"),
@@ -173,8 +192,10 @@ def test_a_seal_behind_the_one_before_it_is_right():
         ({"number": 1}, "it follows seal 1"),
         ({"number": 3}, "it follows seal 1"),
         ({"previous": GENESIS}, "it was made behind another seal than the one before it"),
-        ({"through_id": 70}, "it ends before it begins"),
-        ({"through_id": 69}, "it ends before it begins"),
+        ({"partition": 4}, "it is one of partition 4"),
+        ({"through_id": 70}, "it covers nothing"),
+        ({"through_id": 69}, "it covers nothing"),
+        ({"events": 0}, "it covers nothing"),
         (
             {"sealed_at": FIRST.sealed_at - timedelta(microseconds=1)},
             "it is older than the one before it",
@@ -192,7 +213,7 @@ def test_a_seal_that_does_not_fit_behind_the_one_before_it_is_told(fields, told)
         ({"number": 2}, "it follows seal 0"),
         ({"number": 0}, "it follows seal 0"),
         ({"previous": SECOND.digest()}, "it was made behind another seal than the one before it"),
-        ({"through_id": 0}, "it ends before it begins"),
+        ({"through_id": 0}, "it covers nothing"),
     ],
 )
 def test_a_first_seal_that_is_none_is_told(fields, told):
@@ -208,7 +229,6 @@ def test_a_seal_of_the_same_moment_is_right():
 @pytest.mark.parametrize(
     "fields",
     [
-        {"partition": 4},
         {"through_id": 91},
         {"events": 11},
         {"root": GENESIS},
@@ -221,6 +241,11 @@ def test_a_seal_of_the_same_moment_is_right():
 def test_the_signature_covers_every_field(fields):
     """What is not signed can be changed by whoever can write to the table."""
     assert wrong(changed(SECOND, **fields), FIRST, KEYS) == "its signature is wrong"
+
+
+def test_the_signature_covers_the_partition():
+    """A seal of another partition would say of this one what never was."""
+    assert wrong(changed(FIRST, partition=4), None, KEYS) == "its signature is wrong"
 
 
 def test_a_seal_of_a_key_that_is_not_known_is_told():
