@@ -79,6 +79,14 @@ def _value(value: Any) -> str:
     return json.dumps(value)
 
 
+SEAL_KEY = (ROOT / "deploy" / "demo" / "seals-private.pem").read_text(encoding="utf-8")
+
+
+def sealed(copies: Path) -> dict[str, Any]:
+    """The section of a configuration that seals often, and keeps copies there."""
+    return {"key": SEAL_KEY, "interval_s": 0.2, "copy_to": str(copies)}
+
+
 class Service:
     """One `wallet-ledger serve` and what it wrote; may be killed and started again."""
 
@@ -206,6 +214,12 @@ class Service:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+
+
+def copied_seals(service: Service, copies: Path) -> int:
+    """How many seals are outside the database; none may ever have been missing in it."""
+    assert '"seals_differ"' not in service.log
+    return sum(len(file.read_text().splitlines()) for file in copies.glob("*.jsonl"))
 
 
 def is_alive(pid: int) -> bool:

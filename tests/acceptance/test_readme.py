@@ -305,16 +305,26 @@ def test_a_database_of_your_own_is_set_up_as_it_is_written():
     ]
     with own_database() as (place, server):
         config = place / "production.toml"
-        config.write_text(example.replace('"10.0.0.5"', f'"127.0.0.1"\nport = {port}'))
+        here = {
+            '"10.0.0.5"': f'"127.0.0.1"\nport = {port}',
+            "/mnt/elsewhere/seals": str(place / "copies"),
+            "env:WALLET_LEDGER_SEAL_KEY": "file:seals-private.pem",
+        }
+        for there, value in here.items():
+            example = example.replace(there, value)
+        config.write_text(example)
         environment = {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "PATH": f"{BIN}:{binaries()}:{os.environ['PATH']}",
+            "URL": server.url(user="wallet_app"),
             "WALLET_LEDGER_DATABASE_URL": server.url(user="wallet_app"),
             "WALLET_LEDGER_MIGRATE_URL": server.url(user="wallet_migrate"),
             "BACK_OFFICE_TOKEN": "one",
             "AUDITOR_TOKEN": "two",
             "BETBROTHERS_SECRET": "three",
         }
+        make_key, *sealing = with_output(blocks(ROOT / "README.md", "Sealing the log"))
         steps = [
+            make_key,
             *with_output(blocks(ROOT / "README.md", "A database of your own")),
             *with_output(blocks(ROOT / "README.md", "Old rounds")),
         ]
@@ -326,6 +336,10 @@ def test_a_database_of_your_own_is_set_up_as_it_is_written():
                 else:
                     quiet = f"{block.text.rstrip()} 2>>log"
                     check(block, shown, shell.run(quiet))
+            asyncio.run(register_some(environment["URL"], 4))
+            for block, shown in sealing:
+                script = block.text.replace("deploy/", f"{ROOT}/deploy/")
+                check(block, shown, shell.run("\n".join(_quiet(script))))
         service = Service(
             [f"{BIN}/wallet-ledger", "serve", "--config", str(config)], port, place / "out"
         )
@@ -365,11 +379,24 @@ def test_the_runbook_moves_a_ledger_to_another_server():
             said = shell.run(f"wallet-ledger audit --config {config} 2>>log")
         assert said.splitlines() == [
             "0 differences in 2 events (players and games: 1)",
+            "0 differences in 0 seals of 0 events; not sealed: 2 events",
             "0 differences between the views and the events",
         ]
         with psycopg.connect(environment["URL"]) as connection:
             rows = connection.execute("SELECT count(*) FROM ledger_p00.events").fetchall()
         assert rows == [(2,)]  # registered, given a wallet
+
+
+def _quiet(script: str) -> list[str]:
+    """Its lines, without warnings and progress."""
+    return [f"{line} 2>>log" for line in script.splitlines()]
+
+
+async def register_some(url: str, partitions: int) -> None:
+    """Register players in every partition."""
+    async with opened(url, partitions=partitions) as process:
+        for number in range(20):
+            await process.accepted(RegisterPlayer(player_id=f"player-{number}", currency="EUR"))
 
 
 async def register(player_id: str, url: str) -> None:

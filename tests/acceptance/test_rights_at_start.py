@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.acceptance.service import COMMAND, ROOT, START_S, free_port, write_configuration
+from tests.acceptance.service import COMMAND, SEAL_KEY, START_S, free_port, write_configuration
 from tests.conftest import Databases
 
 
@@ -26,7 +26,7 @@ def login(databases: Databases) -> Iterator[str]:
 
 
 BOTH = "ledger_app, ledger_project"
-SEALS = {"seals": {"key": (ROOT / "deploy" / "demo" / "seals-private.pem").read_text()}}
+SEALS = {"seals": {"key": SEAL_KEY}}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 from ledger.embedded import EmbeddedPostgres
 from tests.acceptance.provider import visiting
-from tests.acceptance.service import Service
+from tests.acceptance.service import Service, copied_seals, sealed
 from tests.faults.ledgers import query
 from tests.faults.load import betting
 from tests.faults.pair import Pair
@@ -81,12 +81,17 @@ async def test_many_fail_overs_lose_nothing_that_was_acknowledged(
 
 async def _survive(servers: Pair, directory: Path, losses: Sequence[Loss], workers: int) -> None:
     service = Service(
-        directory, server={"workers": workers}, database={"url": servers.url}, limits=LIMITS
+        directory,
+        server={"workers": workers},
+        database={"url": servers.url},
+        limits=LIMITS,
+        seals=sealed(directory / "seals"),
     )
     try:
         await asyncio.to_thread(service.start)
         await _fail_over_and_over(servers, service, losses)
         assert await asyncio.to_thread(service.audit) == 0
+        assert copied_seals(service, directory / "seals") > len(losses)
         assert service.stop() == 0
     finally:
         service.close()

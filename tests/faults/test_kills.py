@@ -17,7 +17,7 @@ import pytest
 
 from ledger.embedded import DATABASE, SUPERUSER, EmbeddedPostgres
 from tests.acceptance.provider import visiting
-from tests.acceptance.service import Service
+from tests.acceptance.service import Service, copied_seals, sealed
 from tests.faults.ledgers import query
 from tests.faults.load import Load, betting
 
@@ -95,8 +95,12 @@ async def test_nothing_acknowledged_is_lost_and_nothing_booked_twice_over_kills(
     Thirty kills in every run (P1), so that a loss at every tenth would be seen (95 %).
     """
     partitions = 1 + turn % 2
-    service = embedded_service(server={"workers": workers}, database={"partitions": partitions})
-    await _survive(service, directory / "pg", KILLS[workers])
+    service = embedded_service(
+        server={"workers": workers},
+        database={"partitions": partitions},
+        seals=sealed(directory / "seals"),
+    )
+    await _survive(service, directory, KILLS[workers])
 
 
 @pytest.mark.soak
@@ -105,11 +109,17 @@ async def test_nothing_acknowledged_is_lost_over_many_kills(
     embedded_service: Callable[..., Service], directory: Path, workers: int
 ) -> None:
     """The same for longer: 150 kills bound the chance of a loss at 2 % a kill (95 %)."""
-    service = embedded_service(server={"workers": workers}, database={"partitions": 2})
-    await _survive(service, directory / "pg", KILLS[workers] * 25)
+    service = embedded_service(
+        server={"workers": workers},
+        database={"partitions": 2},
+        seals=sealed(directory / "seals"),
+    )
+    await _survive(service, directory, KILLS[workers] * 25)
 
 
-async def _survive(service: Service, data_dir: Path, kills: Sequence[Kill]) -> None:
+async def _survive(service: Service, directory: Path, kills: Sequence[Kill]) -> None:
+    """Acknowledged calls are booked once and in the journal, and every seal outside still holds."""
+    data_dir = directory / "pg"
     strikes: list[float] = []
     await asyncio.to_thread(service.start)
     async with visiting(service.base_url, timeout_s=5) as site, betting(site) as load:
@@ -119,10 +129,12 @@ async def _survive(service: Service, data_dir: Path, kills: Sequence[Kill]) -> N
             await strike(service, data_dir)
             await load.grows(AFTER_A_KILL)
     assert await asyncio.to_thread(service.audit) == 0
+    copied = copied_seals(service, directory / "seals")
+    assert copied > len(kills)
     checked = _check_the_journal(load, strikes, data_dir)
     print(
         f"{len(kills)} kills, {len(load.answers)} bets, {load.repeated} repeated, "
-        f"{checked} that the journal had to hold"
+        f"{checked} that the journal had to hold, {copied} seals outside"
     )
     assert service.stop() == 0
 
