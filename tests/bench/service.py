@@ -25,14 +25,16 @@ from tests.bench.processes import (
 from tests.bench.traffic import Request
 
 OPERATOR_TOKEN = "benchmark-operator-token-that-guards-nothing"
+SEAL_KEY = ROOT / "deploy" / "demo" / "seals-private.pem"
 COMMAND = Path(sys.executable).with_name("wallet-ledger")
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many processes serve, over how many partitions, and whether they run the views too.
+    """How many processes serve, over how many partitions, and whether they run views and seals.
 
-    Without them it is the money alone, as where `wallet-ledger project` runs on another machine.
+    Without them it is the money alone, as where `wallet-ledger project` and `wallet-ledger seal`
+    run on another machine.
     """
 
     workers: int
@@ -141,6 +143,7 @@ class Service:
                 "partitions": self.shape.partitions,
             },
             "projections": {"in_serve": self.shape.views},
+            "seals": {"key": f"file:{SEAL_KEY}", "in_serve": self.shape.views},
         }
         for provider in (betbrothers, marbles, gpas, fizzybubbly):
             settings = provider.integration()

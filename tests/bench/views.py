@@ -91,12 +91,13 @@ class Views:
         ]
 
     def _verified(self, events: int) -> list[Figure]:
-        """`wallet-ledger audit chain`, by one process and by one a core."""
+        """`wallet-ledger audit chain`, by one process and by one a core, and `audit seals`."""
         return [
-            Figure(f"audit chain, {name}: events verified", events / self._timed(*audit), "/s")
+            Figure(f"audit {name}: events verified", events / self._timed(*audit), "/s")
             for name, audit in (
-                ("one process", ("audit", "chain", "--jobs", "1")),
-                ("one a core", ("audit", "chain")),
+                ("chain, one process", ("audit", "chain", "--jobs", "1")),
+                ("chain, one a core", ("audit", "chain")),
+                ("seals", ("audit", "seals")),
             )
         ]
 
