@@ -21,7 +21,7 @@ from yarl import URL
 
 from ledger.embedded import SUPERUSER
 from tests.acceptance.provider import PATH, Site, bet, visiting
-from tests.acceptance.service import COMMAND, ROOT, Service, running
+from tests.acceptance.service import COMMAND, ROOT, SEAL_KEY, Service, running, sealed
 from tests.conftest import Databases
 
 CANARIES = {
@@ -42,6 +42,7 @@ class Traces:
 def traces(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traces]:
     """A service that has seen it all, stopped."""
     traces = Traces()
+    traces.secrets["seal-key"] = SEAL_KEY.splitlines()[-2]
     keys = ROOT / "deploy" / "demo"
     directory = tmp_path_factory.mktemp("secrets")
     with databases.fresh(databases.template(1)) as name:
@@ -68,6 +69,7 @@ def traces(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
                 "public_keys": [f"file:{keys}/marbles-155-public.pem"],
                 "signing_key": f"file:{keys}/marbles-ours-private.pem",
             },
+            seals=sealed(directory / "copies"),
         ) as service:
             asyncio.run(_plant(service, traces))
             traces.places["arguments"] = _arguments(service)
@@ -76,6 +78,7 @@ def traces(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
         traces.places["journal"] = _dump(databases, name, "ledger.calls")
         traces.places["events"] = _dump(databases, name, "ledger_p00.events_readable")
         traces.places["transactions"] = _dump(databases, name, "ledger_p00.transactions")
+        traces.places["seals"] = _dump(databases, name, "ledger_p00.seals_readable")
         traces.places["snapshots"] = _dump(databases, name, "ledger_p00.snapshots")
         yield traces
 
@@ -276,7 +279,7 @@ def test_no_secret_and_no_token_is_written_anywhere(traces: Traces, place: str) 
     assert not found, _around(text, traces.secrets[found[0]])
 
 
-@pytest.mark.parametrize("place", ["events", "transactions", "snapshots"])
+@pytest.mark.parametrize("place", ["events", "transactions", "snapshots", "seals"])
 def test_no_secret_and_no_token_is_booked(traces: Traces, place: str) -> None:
     """What is booked stays for ever: of a token only its hash."""
     found = [name for name, secret in traces.secrets.items() if secret in traces.places[place]]
