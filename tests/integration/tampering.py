@@ -14,7 +14,7 @@ from ledger.chain import GENESIS, HASH_SIZE, link
 Said: TypeAlias = dict[str, Any]
 """What an event says, as its JSON has it."""
 
-TABLES = ("events", "transactions", "sessions", "snapshots")
+TABLES = ("events", "transactions", "sessions", "snapshots", "seals")
 
 
 class Superuser:
