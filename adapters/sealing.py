@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -83,11 +82,13 @@ async def _keep(url: str, partition: int, settings: SealSettings) -> None:
 async def seal_now(url: str, partition: int, settings: SealSettings) -> Seal | None:
     """A partition's newest seal, made where there is something to seal; no copy is kept of it.
 
-    Raises as `Sealing.seal`.
+    What the copy knows must be there all the same. Raises `NotSealed`, `SealsDiffer`.
     """
-    sealing = Sealing(url, partition, replace(settings, copy_to=None))
+    sealing = Sealing(url, partition, settings)
     try:
         return await sealing.seal()
+    except (OSError, UnreadableCopy) as error:
+        raise NotSealed(f"the copy cannot be read: {error}") from error
     finally:
         await sealing.close()
 

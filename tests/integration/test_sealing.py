@@ -616,3 +616,18 @@ async def test_seals_that_differ_are_said_and_sealing_is_tried_again(
     await _kept(database_url, tmp_path, is_said)
     assert "seal 1 is known and not in the database" in "".join(said)
     assert await all_seals(database_url) == []
+
+
+async def test_an_answer_to_a_call_is_not_sealed_behind_what_the_copy_does_not_know(
+    log, make_sealing, database_url, admin_url, tmp_path
+):
+    """Else whoever removed the seals only has to wait for somebody's call."""
+    sealing = make_sealing(tmp_path)
+    await log.append(3)
+    await sealing.seal()
+    await sealing.copy()
+    with superuser(admin_url) as root:
+        root.execute("DELETE FROM ledger_p00.seals")
+    with pytest.raises(SealsDiffer, match="seal 1 is known and not in the database"):
+        await seal_now(database_url, 0, settings(tmp_path))
+    assert await all_seals(database_url) == []
