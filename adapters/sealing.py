@@ -124,7 +124,9 @@ class Sealing:
             return
         copied = await self._copied()
         while copied is None or copied.number < self._last.number:
-            seals = await self._sealer.behind(copied)
+            found = await self._sealer.behind(copied)
+            # Those behind the last one are others', and perhaps no standby has them yet.
+            seals = [seal for seal in found if seal.number <= self._last.number]
             await asyncio.to_thread(self._copies.add, self._partition, seals)
             copied = seals[-1]
 

@@ -631,3 +631,17 @@ async def test_an_answer_to_a_call_is_not_sealed_behind_what_the_copy_does_not_k
     with pytest.raises(SealsDiffer, match="seal 1 is known and not in the database"):
         await seal_now(database_url, 0, settings(tmp_path))
     assert await all_seals(database_url) == []
+
+
+async def test_a_seal_that_may_be_lost_is_not_copied(log, make_sealing, database_url, tmp_path):
+    """Another one's seal that has only just become visible may be on no standby yet."""
+    sealing = make_sealing(tmp_path)
+    await log.append(1)
+    await sealing.seal()
+    await log.append(1)
+    await sealed(database_url)
+    await sealing.copy()
+    assert copies(tmp_path) == [1]
+    await sealing.seal()
+    await sealing.copy()
+    assert copies(tmp_path) == [1, 2]
