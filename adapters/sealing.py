@@ -127,6 +127,8 @@ class Sealing:
             found = await self._sealer.behind(copied)
             # Those behind the last one are others', and perhaps no standby has them yet.
             seals = [seal for seal in found if seal.number <= self._last.number]
+            if not seals:
+                raise SealsDiffer(f"seal {self._last.number} is known and not in the database")
             await asyncio.to_thread(self._copies.add, self._partition, seals)
             copied = seals[-1]
 

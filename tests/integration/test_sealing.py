@@ -645,3 +645,16 @@ async def test_a_seal_that_may_be_lost_is_not_copied(log, make_sealing, database
     await sealing.seal()
     await sealing.copy()
     assert copies(tmp_path) == [1, 2]
+
+
+async def test_seals_that_vanish_before_they_are_copied_are_missed(
+    log, make_sealing, admin_url, tmp_path
+):
+    """Somebody took them: that is to be said, and no reason for the sealer to die."""
+    sealing = make_sealing(tmp_path)
+    await log.append(1)
+    await sealing.seal()
+    with superuser(admin_url) as root:
+        root.execute("DELETE FROM ledger_p00.seals")
+    with pytest.raises(SealsDiffer):
+        await sealing.copy()
