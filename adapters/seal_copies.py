@@ -5,6 +5,7 @@ It is what the database cannot be rewritten behind, so it belongs on another mac
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -46,11 +47,18 @@ class SealCopies:
         return _read(file, "its last line", lines[-1]) if lines else None
 
     def add(self, partition: int, seals: Sequence[Seal]) -> None:
-        """Add seals behind those that are there; on the disk when this returns."""
+        """Add seals behind those that are there; on the disk when this returns.
+
+        Those that another process has added meanwhile are left out. Raises `UnreadableCopy`.
+        """
         self._directory.mkdir(parents=True, exist_ok=True)
         with self.file(partition).open("a+b") as kept:
+            fcntl.flock(kept, fcntl.LOCK_EX)  # until it is closed
             kept.truncate(_end_of_lines(kept.seek(0, os.SEEK_END), kept.fileno()))
-            kept.write(b"".join(to_line(seal) + b"\n" for seal in seals))
+            newest = self.newest(partition)
+            number = 0 if newest is None else newest.number
+            added = [seal for seal in seals if seal.number > number]
+            kept.write(b"".join(to_line(seal) + b"\n" for seal in added))
             kept.flush()
             os.fsync(kept.fileno())
 

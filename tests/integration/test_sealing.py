@@ -658,3 +658,26 @@ async def test_seals_that_vanish_before_they_are_copied_are_missed(
         root.execute("DELETE FROM ledger_p00.seals")
     with pytest.raises(SealsDiffer):
         await sealing.copy()
+
+
+async def test_two_processes_with_one_copy_write_no_seal_twice(
+    log, make_sealing, database_url, tmp_path
+):
+    """A service that was killed and started again: its sealer still ends when the next begins.
+
+    A line twice is a file that no audit reads any more.
+    """
+    one, two = make_sealing(tmp_path), make_sealing(tmp_path)
+    for _ in range(3):
+        await log.append(1)
+        await one.seal()
+        await two.seal()
+        both = [await each._copied() for each in (one, two)]
+        assert both[0] == both[1]
+        found = await one._sealer.behind(both[0])
+        for _ in (one, two):
+            await asyncio.to_thread(SealCopies(tmp_path).add, 0, found)
+    assert copies(tmp_path) == [1, 2, 3]
+    assert (
+        told(await verified(database_url, known=[read_copy(tmp_path / "seals-00.jsonl", 0)])) == []
+    )
