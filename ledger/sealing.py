@@ -70,9 +70,9 @@ class Sealer:
         self._warnings: list[str] = []
 
     async def newest(self) -> Seal | None:
-        """The database's last seal."""
+        """The database's last seal. Raises `SealsDiffer` where it cannot be read."""
         rows = await self._fetch("newest_seal")
-        return seal_of(self._partition, rows[0]) if rows else None
+        return self._read(rows[0]) if rows else None
 
     async def behind(self, last: Seal | None) -> list[Seal]:
         """The next seals behind ``last``, each verified; from the first one on where it is None.
@@ -81,7 +81,7 @@ class Sealer:
         """
         number = 1 if last is None else last.number
         rows = await self._fetch("seals_from", number, _SEALS)
-        found = [seal_of(self._partition, row) for row in rows]
+        found = [self._read(row) for row in rows]
         if last is not None:
             if not found or found[0].digest() != last.digest():
                 raise SealsDiffer(f"seal {number} is known and not in the database")
@@ -121,6 +121,11 @@ class Sealer:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.close()
+
+    def _read(self, row: Any) -> Seal:
+        if None in row:  # somebody has loosened the schema
+            raise SealsDiffer(f"seal {row[0]}: it cannot be read")
+        return seal_of(self._partition, row)
 
     async def _make(self, last: Seal | None) -> Seal | None:
         """The next seal; None where another sealer was first."""

@@ -302,7 +302,8 @@ FROM {schema}.seals
 ORDER BY number
 
 -- name: audit_hashes
-SELECT notification_id, substring(state FROM 1 FOR 32)
+-- As `hashes`.
+SELECT notification_id, coalesce(substring(state FROM 1 FOR 32), '')
 FROM {schema}.events
 WHERE notification_id <= %s
 ORDER BY notification_id
@@ -327,8 +328,8 @@ FROM {schema}.seals
 ORDER BY number DESC LIMIT 1
 
 -- name: hashes
--- The next events behind an id, by their hashes.
-SELECT notification_id, substring(state FROM 1 FOR 32)
+-- The next events behind an id, by their hashes; that of a state that somebody took away is empty.
+SELECT notification_id, coalesce(substring(state FROM 1 FOR 32), '')
 FROM {schema}.events
 WHERE notification_id > %s ORDER BY notification_id LIMIT %s
 

@@ -563,7 +563,7 @@ async def test_a_file_that_is_no_copy_is_named_and_left_as_it_is(
     assert file.read_bytes() == garbage
 
 
-async def _kept(url: str, copy_to: Path, until_true: Callable[[], bool]) -> None:
+async def _kept(url: str, copy_to: Path | None, until_true: Callable[[], bool]) -> None:
     stopped = asyncio.Event()
     keeping = asyncio.create_task(keep_sealed(url, 1, settings(copy_to, interval_s=0.01), stopped))
     await come_true(lambda: keeping.done() or until_true())
@@ -681,3 +681,48 @@ async def test_two_processes_with_one_copy_write_no_seal_twice(
     assert (
         told(await verified(database_url, known=[read_copy(tmp_path / "seals-00.jsonl", 0)])) == []
     )
+
+
+@pytest.mark.parametrize(
+    ("damage", "said_of_it"),
+    [
+        ("ALTER TABLE seals RENAME TO elsewhere", "sealing_failed"),
+        ("UPDATE seals SET sealed_at = 'infinity'", "sealing_failed"),
+        (
+            "ALTER TABLE seals ALTER root DROP NOT NULL; UPDATE seals SET root = NULL",
+            "it cannot be",
+        ),
+        (
+            "ALTER TABLE seals ALTER key_id DROP NOT NULL; UPDATE seals SET key_id = NULL",
+            "it cannot",
+        ),
+        (
+            "ALTER TABLE events ALTER state DROP NOT NULL; UPDATE events SET state = NULL",
+            "number=2",
+        ),
+    ],
+)
+@pytest.mark.parametrize("copied", ["copied", "not copied"])
+async def test_nothing_that_is_in_the_database_ends_the_sealer(
+    *, damage, said_of_it, copied, log, database_url, admin_url, tmp_path, capsys
+):
+    """Of a process that dies twice a second nobody reads what is wrong."""
+    await log.append(1)
+    seal = await sealed(database_url)
+    assert seal is not None
+    await log.append(1)
+    with superuser(admin_url) as root:
+        root.execute("SET LOCAL search_path = ledger_p00")
+        for each in damage.split(";"):
+            root.execute(each)
+    copy_to = tmp_path if copied == "copied" else None
+    if copy_to is not None:
+        SealCopies(copy_to).add(0, [seal])
+    said: list[str] = []
+
+    def is_said() -> bool:
+        said.append(capsys.readouterr().out)
+        return said_of_it in "".join(said)
+
+    capsys.readouterr()
+    await _kept(database_url, copy_to, is_said)
