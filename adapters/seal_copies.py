@@ -66,12 +66,17 @@ class SealCopies:
 def read_copy(file: Path, partition: int) -> Iterator[Seal]:
     """The partition's seals in a file, which must be in order; not a last line that was cut off.
 
-    Raises `UnreadableCopy`.
+    What is added behind the first one's reading is left out: it is newer than what the database
+    may be read as of. Raises `UnreadableCopy`.
     """
     last = 0
     try:
         with file.open("rb") as lines:
+            unread = os.fstat(lines.fileno()).st_size
             for place, line in enumerate(lines, 1):
+                unread -= len(line)
+                if unread < 0:
+                    return
                 try:
                     seal = _read(file, f"line {place}", line.removesuffix(b"\n"))
                 except UnreadableCopy:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psycopg
@@ -13,13 +14,13 @@ import pytest
 
 from adapters import cli
 from adapters.keys import SealSigner
-from adapters.seal_copies import SealCopies
+from adapters.seal_copies import SealCopies, read_copy
 from ledger import audit_seals as audit_seals_module
 from ledger.chain import GENESIS
 from ledger.codec import player_stream
 from ledger.commands import RegisterPlayer
 from ledger.merkle import Tree
-from ledger.sealing import _row
+from ledger.sealing import Sealer, _row
 from ledger.seals import Keys, Seal, leaf, to_line
 from tests.faults.ledgers import CENT, bet, opened
 from tests.integration.seal_stories import (
@@ -567,6 +568,35 @@ async def test_seals_of_an_earlier_key_are_believed_as_long_as_it_is_listed(data
     assert found.endswith(f": it is signed with the key {STOLEN.id}, which is not known")
 
 
+async def test_what_is_sealed_and_copied_while_the_audit_reads_is_no_difference(
+    database_url, tmp_path, monkeypatch
+):
+    """The service goes on: the copy grows while the database is read as of one instant."""
+    copies = SealCopies(tmp_path)
+    seals = await all_seals(database_url)
+    others = [msgspec.structs.replace(seals[0], partition=7)] * 40  # more than is read at once
+    copies.file(0).write_bytes(b"".join(to_line(seal) + b"\n" for seal in [*others, *seals]))
+    series = read_copy(copies.file(0), 0)
+    rows = audit_seals_module._SealAudit._rows
+    sealer = Sealer(database_url, 0, KEY, KEYS)
+
+    async def late(self: Any, name: str, *parameters: object) -> Any:
+        async for row in rows(self, name, *parameters):
+            last = copies.newest(0)
+            if last == seals[-1]:
+                await sealer.advance(last)
+                copies.add(0, await sealer.behind(last))
+            yield row
+
+    monkeypatch.setattr(audit_seals_module._SealAudit, "_rows", late)
+    try:
+        found = await verified(database_url, known=[series])
+    finally:
+        await sealer.close()
+    assert told(found) == []
+    assert [seal.number for seal in read_copy(copies.file(0), 0)] == [1, 2, 3, 4, 5]
+
+
 class SealAudit(Audit):
     """`audit seals` on one database, with the public key of this run."""
 
@@ -724,6 +754,17 @@ def test_a_known_file_that_is_missing_is_wrong_usage(audit, tmp_path):
         code, lines, said = audit("--known", str(tmp_path / name))
         assert (code, lines) == (2, [])
         assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "copies"])
+def test_a_directory_of_copies_that_cannot_be_read_is_named(name, audit, tmp_path):
+    """To go on without them is to find nothing where much is missing."""
+    (tmp_path / "copies" / "seals-00.jsonl").mkdir(parents=True)
+    audit.settings = f'copy_to = "{tmp_path / name}"'
+    code, lines, said = audit()
+    assert (code, lines) == (2, [])
+    assert said.startswith(f"wallet-ledger: {tmp_path / name}")
+    assert said.count("\n") == 1
 
 
 def test_a_database_without_seals_is_wrong_usage(audit, admin_url):
