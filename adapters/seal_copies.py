@@ -93,11 +93,17 @@ def read_copy(file: Path, partition: int) -> Iterator[Seal]:
 
 
 def copies_of(settings: SealSettings, partition: int) -> list[Path]:
-    """The file that holds the copies of a partition's seals, where there is one."""
+    """The file that holds the copies of a partition's seals, where there is one.
+
+    Raises `UnreadableCopy` where that cannot be told.
+    """
     if settings.copy_to is None:
         return []
     file = SealCopies(settings.copy_to).file(partition)
-    return [file] if file.exists() else []
+    try:
+        return [file] if file.exists() else []
+    except OSError as error:
+        raise UnreadableCopy(f"{file}: {error.strerror}") from error
 
 
 def _read(file: Path, place: str, line: bytes) -> Seal:
