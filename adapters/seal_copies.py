@@ -42,6 +42,8 @@ class SealCopies:
             with file.open("rb") as found:
                 found.seek(max(found.seek(0, os.SEEK_END) - _TAIL, 0))
                 lines = found.read().split(b"\n")[:-1]
+                if not lines and found.tell() > _TAIL:
+                    raise UnreadableCopy(f"{file}: its end is no line of a seal")
         except FileNotFoundError:
             return None
         return _read(file, "its last line", lines[-1]) if lines else None
@@ -54,8 +56,8 @@ class SealCopies:
         self._directory.mkdir(parents=True, exist_ok=True)
         with self.file(partition).open("a+b") as kept:
             fcntl.flock(kept, fcntl.LOCK_EX)  # until it is closed
-            kept.truncate(_end_of_lines(kept.seek(0, os.SEEK_END), kept.fileno()))
             newest = self.newest(partition)
+            kept.truncate(_end_of_lines(kept.seek(0, os.SEEK_END), kept.fileno()))
             number = 0 if newest is None else newest.number
             added = [seal for seal in seals if seal.number > number]
             kept.write(b"".join(to_line(seal) + b"\n" for seal in added))
