@@ -1,6 +1,8 @@
 """The configuration file: what is accepted, what is refused in one line, and what never leaks."""
 
+import copy
 import logging
+import pickle
 import re
 import traceback
 from datetime import UTC, datetime
@@ -9,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from adapters.keys import Secret
-from adapters.settings import BetBrothers, FizzyBubbly, Gpas, Marbles, Settings
+from adapters.keys import SealSigner, Secret
+from adapters.settings import BetBrothers, FizzyBubbly, Gpas, Marbles, SealSettings, Settings
 from adapters.settings_file import load
 from adapters.settings_reader import SettingsError
 from adapters.telemetry import render
@@ -43,18 +45,21 @@ MDIwEAYHKoZIzj0CAQYFK4EEAAYDHgAEMjCyJMHefsQlq6CfOYCFMJIDIZO5rqEY
 """A key on secp112r1, which the library does not support."""
 
 
+Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
 @pytest.fixture(scope="module")
 def pems() -> dict[str, str]:
     """PEM texts of keys made for this run."""
 
-    def private(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    def private(key: Private) -> str:
         return key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         ).decode()
 
-    def public(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    def public(key: Private) -> str:
         return (
             key.public_key()
             .public_bytes(
@@ -66,7 +71,11 @@ def pems() -> dict[str, str]:
     strong = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
     curve = ec.generate_private_key(ec.SECP256R1())
+    seals, earlier = (ed25519.Ed25519PrivateKey.generate() for _ in range(2))
     return {
+        "seals-private.pem": private(seals),
+        "seals-public.pem": public(seals),
+        "earlier-public.pem": public(earlier),
         "private.pem": private(strong),
         "public.pem": public(strong),
         "weak.pem": public(weak),
@@ -654,3 +663,102 @@ def test_demo_keys_are_marked_as_such():
 
 
 README = ROOT / "README.md"
+
+
+def test_nothing_is_sealed_unless_a_key_is_configured(read):
+    """Seals with a key that everybody has would prove nothing: there is no default."""
+    settings = read("")
+    assert settings.seals == SealSettings()
+    assert (settings.seals.key, settings.seals.keys) == (None, {})
+    assert not settings.seals_in_serve
+
+
+def test_every_key_of_the_seals_is_read(read, tmp_path):
+    """A key that was passed over would leave the log unsealed, or the seals uncopied."""
+    settings = read(
+        '[seals]\nkey = "file:seals-private.pem"\npublic_keys = ["file:earlier-public.pem"]\n'
+        'interval_s = 0.5\nin_serve = false\ncopy_to = "copies"\n'
+    ).seals
+    assert settings.key is not None
+    (earlier,) = settings.public_keys
+    assert settings.keys == {earlier.id: earlier, settings.key.id: settings.key.verifier}
+    assert settings.key.verifier.verifies(settings.key.sign(b"message"), b"message")
+    assert not earlier.verifies(settings.key.sign(b"message"), b"message")
+    assert (settings.interval_s, settings.in_serve) == (0.5, False)
+    assert settings.copy_to == tmp_path / "copies"
+
+
+@pytest.mark.parametrize(("in_serve", "expected"), [("true", True), ("false", False)])
+def test_the_service_seals_unless_another_process_does(in_serve, expected, read):
+    """As it is with the views."""
+    settings = read(f'[seals]\nkey = "file:seals-private.pem"\nin_serve = {in_serve}\n')
+    assert settings.seals_in_serve is expected
+
+
+def test_an_auditor_needs_the_public_key_only(read):
+    """Who verifies should not be able to seal."""
+    settings = read('[seals]\npublic_keys = ["file:seals-public.pem"]\n')
+    assert len(settings.seals.keys) == 1
+    assert not settings.seals_in_serve
+
+
+def test_the_own_public_key_may_stand_among_the_others(read):
+    """One list for all machines."""
+    settings = read(
+        '[seals]\nkey = "file:seals-private.pem"\npublic_keys = ["file:seals-public.pem"]\n'
+    )
+    assert settings.seals.key is not None
+    assert list(settings.seals.keys) == [settings.seals.key.id]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('key = "file:private.pem"', "seals.key: expected an Ed25519 private key"),
+        ('key = "file:curve-private.pem"', "seals.key: expected an Ed25519 private key"),
+        ('key = "file:seals-public.pem"', "seals.key: expected a PEM private key"),
+        (f'key = "{CANARY}"', "seals.key: expected a PEM private key"),
+        ('key = ""', "seals.key: "),
+        ("key = 7", "seals.key: "),
+        ('key = "file:missing.pem"', "seals.key: cannot read file"),
+        ('key = "env:SEALS_KEY"', "seals.key: environment variable"),
+        ('public_keys = "file:seals-public.pem"', "seals.public_keys: "),
+        ('public_keys = ["file:public.pem"]', "seals.public_keys[0]: expected an Ed25519"),
+        ('public_keys = ["file:seals-private.pem"]', "seals.public_keys[0]: expected a PEM pub"),
+        ('public_keys = ["file:missing.pem"]', "seals.public_keys[0]: cannot read file"),
+        (
+            'public_keys = ["file:seals-public.pem", "file:seals-public.pem"]',
+            "seals.public_keys: the same value twice",
+        ),
+        ("interval_s = 0.09", "seals.interval_s: "),
+        ("interval_s = 3601", "seals.interval_s: "),
+        ("interval_s = 0", "seals.interval_s: "),
+        ("interval_s = nan", "seals.interval_s: "),
+        ('interval_s = "5"', "seals.interval_s: "),
+        ('in_serve = "yes"', "seals.in_serve: "),
+        ("copy_to = 7", "seals.copy_to: "),
+        ('copy_to = ""', "seals.copy_to: "),
+        ('copy_to = "~nobody-of-that-name/copies"', "seals.copy_to: "),
+        ('copies_to = "copies"', "copies_to"),
+    ],
+)
+def test_what_is_wrong_with_the_seals_is_named_in_one_line(line, message, read):
+    """Before the start: a service that does not seal looks like one that does."""
+    with pytest.raises(SettingsError) as raised:
+        read(f"[seals]\n{line}\n")
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert CANARY not in str(raised.value)
+
+
+def test_the_key_of_the_seals_never_shows(read, pems):
+    """Whoever has it can seal whatever he likes."""
+    key = read('[seals]\nkey = "file:seals-private.pem"\n').seals.key
+    secret = pems["seals-private.pem"].splitlines()[1]
+    for shown in (repr(key), str(key), f"{key}", str([key]), repr(SealSettings(key=key))):
+        assert key.id in shown
+        assert secret not in shown
+    for take in (pickle.dumps, copy.deepcopy, vars):
+        with pytest.raises(TypeError):
+            take(key)
+    assert SealSigner(pems["seals-private.pem"]).id == key.id
