@@ -74,13 +74,15 @@ async def all_seals(url: str) -> list[Seal]:
     return await seals_behind(url, 0, 0, 10_000)
 
 
-async def sealed(url: str, key: SealSigner = KEY, keys: Keys = KEYS) -> Seal | None:
-    """The newest seal, once everything is sealed behind what is there."""
+async def sealed(url: str, key: SealSigner = KEY, keys: Keys = KEYS) -> Seal:
+    """The newest seal, once everything is sealed behind what is there; there must be one."""
     sealer = Sealer(url, 0, key, keys)
     try:
-        return await sealer.advance(None)
+        newest = await sealer.advance(None)
     finally:
         await sealer.close()
+    assert newest is not None
+    return newest
 
 
 async def verified(

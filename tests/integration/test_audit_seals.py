@@ -112,6 +112,16 @@ def _sql(statement: str) -> Tamper:
     return lambda root: root.execute(statement)
 
 
+def _each(*tampers: Tamper) -> Tamper:
+    """One after the other."""
+
+    def tamper(root: Superuser) -> None:
+        for each in tampers:
+            each(root)
+
+    return tamper
+
+
 Tamper = Callable[[Superuser], object]
 
 
@@ -264,17 +274,17 @@ TAMPERED: dict[str, tuple[Tamper, list[tuple[str, str]]]] = {
         [(THREE, "it covered 5 events, and there are 4")],
     ),
     "an event, and every seal with another key": (
-        lambda root: (_amount(root), _reseal(root, STOLEN)),
+        _each(_amount, partial(_reseal, key=STOLEN)),
         [
             (seal, f"it is signed with the key {STOLEN.id}, which is not known")
             for seal in (ONE, TWO, THREE, FOUR)
         ],
     ),
     "an event, and every seal with another key under the name of the right one": (
-        lambda root: (
-            _amount(root),
-            _reseal(root, STOLEN),
-            root.execute("UPDATE ledger_p00.seals SET key_id = %s", KEY.id),
+        _each(
+            _amount,
+            partial(_reseal, key=STOLEN),
+            _sql(f"UPDATE ledger_p00.seals SET key_id = '{KEY.id}'"),
         ),
         [
             (ONE, FORGED),
@@ -354,10 +364,12 @@ TAMPERED: dict[str, tuple[Tamper, list[tuple[str, str]]]] = {
         [("seal 3 (events 4 to 11, ", "it follows seal 1")],
     ),
     "two seals in each other's place": (
-        lambda root: [
-            root.execute(f"UPDATE ledger_p00.seals SET number = {new} WHERE number = {old}")
-            for old, new in ((2, 9), (3, 2), (9, 3))
-        ],
+        _each(
+            *(
+                _sql(f"UPDATE ledger_p00.seals SET number = {new} WHERE number = {old}")
+                for old, new in ((2, 9), (3, 2), (9, 3))
+            )
+        ),
         [
             ("seal 2 (events 4 to 11, ", UNLINKED),
             ("seal 2 (events 4 to 11, ", "it covered 5 events, and there are 8"),
@@ -448,11 +460,9 @@ TAMPERED: dict[str, tuple[Tamper, list[tuple[str, str]]]] = {
         [("seal 3 (events 4 to 11, ", "it follows seal 1"), ("seal None", "it cannot be read")],
     ),
     "a seal twice": (
-        lambda root: (
-            _loosened("events", "events")(root),
-            root.execute(
-                "INSERT INTO ledger_p00.seals SELECT * FROM ledger_p00.seals WHERE number = 4"
-            ),
+        _each(
+            _loosened("events", "events"),
+            _sql("INSERT INTO ledger_p00.seals SELECT * FROM ledger_p00.seals WHERE number = 4"),
         ),
         [("seal 4 (events 13 to 12, ", "it follows seal 4")],
     ),
@@ -495,13 +505,13 @@ FORKED: dict[str, tuple[Tamper, list[str]]] = {
         [f"seal {number} (events 1 to {through}, " for number, through in enumerate(THROUGH, 1)],
     ),
     "an event, with the stolen key": (
-        lambda root: (_amount(root), _reseal(root, KEY)),
+        _each(_amount, partial(_reseal, key=KEY)),
         [ONE, TWO, THREE, FOUR],
     ),
     "the last event, with the stolen key": (
-        lambda root: (
-            root.execute("DELETE FROM ledger_p00.events WHERE notification_id = 10"),
-            _reseal(root, KEY, (3, 4)),
+        _each(
+            _sql("DELETE FROM ledger_p00.events WHERE notification_id = 10"),
+            partial(_reseal, key=KEY, numbers=(3, 4)),
         ),
         [THREE, FOUR],
     ),

@@ -212,7 +212,7 @@ async def test_the_process_seals_what_comes_until_it_is_told_to_stop(
     with command.running() as process:
         for number in (1, 2):
             await log.append(2)
-            await _until(lambda number=number: command.copied() == number)
+            await _until(partial(_copied, command, number))
         process.send_signal(strike)
         assert await _ended(process) == 0
     assert query(admin_url, SEALS) == [(2,)]
@@ -250,7 +250,7 @@ async def test_two_processes_beside_each_other_keep_one_copy(log, command, admin
     with command.running(), command.running():
         for number in range(10):
             await log.append(1)
-            await _until(lambda number=number: query(admin_url, SEALS) >= [(number + 1,)])
+            await _until(partial(_made, admin_url, number + 1))
         await _until(lambda: command.copied() == 10)
     assert lines_of(command.copies / "seals-00.jsonl") == await all_seals(database_url)
 
@@ -278,3 +278,11 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 async def _ended(process: subprocess.Popen[bytes]) -> int:
     return await asyncio.to_thread(process.wait, 30)
+
+
+def _copied(command: Command, number: int) -> bool:
+    return command.copied() == number
+
+
+def _made(url: str, number: int) -> bool:
+    return query(url, SEALS) == [(number,)]

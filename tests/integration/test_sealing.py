@@ -126,13 +126,13 @@ async def test_what_comes_meanwhile_does_not_keep_one_call_going(log, make_seale
     monkeypatch.setattr(sealing_module, "EVENTS_MAX", 2)
     await log.append(4)
     sealer = make_sealer()
-    make = sealer._make
+    make = Sealer._make
 
-    async def make_and_append(last: Seal | None) -> Seal | None:
+    async def make_and_append(self: Sealer, last: Seal | None) -> Seal | None:
         await log.append(2)
-        return await make(last)
+        return await make(self, last)
 
-    sealer._make = make_and_append
+    monkeypatch.setattr(Sealer, "_make", make_and_append)
     newest = await sealer.advance(None)
     assert newest is not None
     assert newest.through_id == 4
@@ -153,11 +153,11 @@ def _before_commit(sealer: Sealer, happens: Callable[[], Any]) -> None:
 
     async def late(name: str, *parameters: object) -> list[Any]:
         if name == "add_seal":
-            sealer._commit = commit
+            vars(sealer)["_commit"] = commit
             await happens()
         return await commit(name, *parameters)
 
-    sealer._commit = late
+    vars(sealer)["_commit"] = late
 
 
 async def test_a_sealer_that_was_overtaken_goes_on_behind_the_other(log, make_sealer, database_url):

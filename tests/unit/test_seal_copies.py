@@ -75,7 +75,7 @@ def test_what_is_added_is_on_the_disk(copies, monkeypatch):
     def sync(number: int) -> None:
         synced.append(os.pread(number, 100_000, 0))
 
-    monkeypatch.setattr(seal_copies.os, "fsync", sync)
+    monkeypatch.setattr(os, "fsync", sync)
     copies.add(0, [seal(1)])
     assert synced == [to_line(seal(1)) + b"\n"]
 
