@@ -212,8 +212,9 @@ async def newest_seals(url: str, partitions: int) -> list[Seal]:
     found = []
     async with await connect(url, "seals") as connection:
         for partition in range(partitions):
-            cursor = await connection.execute(statement("newest_seal", schema_name(partition)))
-            found += [seal_of(partition, row) for row in await cursor.fetchall()]
+            with hung_up_after(_ANSWER_S, connection):
+                cursor = await connection.execute(statement("newest_seal", schema_name(partition)))
+                found += [seal_of(partition, row) for row in await cursor.fetchall()]
     return found
 
 
@@ -221,7 +222,8 @@ async def seals_behind(url: str, partition: int, after: int, limit: int) -> list
     """The next seals of a partition behind a number. Raises `psycopg.Error`."""
     async with await connect(url, "seals") as connection:
         query = statement("seals_from", schema_name(partition))
-        cursor = await connection.execute(query, (after + 1, limit))
+        with hung_up_after(_ANSWER_S, connection):
+            cursor = await connection.execute(query, (after + 1, limit))
         return [seal_of(partition, row) for row in await cursor.fetchall()]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from adapters.sealing import Sealing, keep_sealed, seal_now
 from ledger import sealing as sealing_module
 from ledger.chain import GENESIS
 from ledger.embedded import SUPERUSER, EmbeddedPostgres
-from ledger.sealing import NotSealed, Sealer, SealsDiffer
+from ledger.sealing import NotSealed, Sealer, SealsDiffer, newest_seals, seals_behind
 from ledger.seals import Seal, to_line
 from ledger.store import Store
 from tests.conftest import Databases
@@ -726,3 +727,19 @@ async def test_nothing_that_is_in_the_database_ends_the_sealer(
 
     capsys.readouterr()
     await _kept(database_url, copy_to, is_said)
+
+
+@pytest.mark.parametrize(
+    "read", [newest_seals, partial(seals_behind, partition=0, after=0, limit=1)]
+)
+async def test_a_read_of_seals_is_given_up_when_the_database_does_not_answer(
+    read, database_url, admin_url, monkeypatch
+):
+    """Reads take turns with reports: a few that hang would hold up all of them."""
+    monkeypatch.setattr(sealing_module, "_ANSWER_S", 0.2)
+    given = {"partitions": 1} if read is newest_seals else {}
+    with psycopg.connect(admin_url) as lock:
+        lock.execute("LOCK TABLE ledger_p00.seals IN ACCESS EXCLUSIVE MODE")
+        async with asyncio.timeout(20):
+            with pytest.raises(psycopg.OperationalError):
+                await read(database_url, **given)
