@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,26 @@ async def test_a_long_log_takes_several_seals(
     seals = await all_seals(database_url)
     assert [seal.events for seal in seals] == numbers
     assert shown == [(seal.through_id, 7) for seal in seals]
+    assert told(await verified(database_url)) == []
+
+
+async def test_a_clock_that_was_put_back_makes_no_seal_that_is_older(
+    log, sealer, database_url, monkeypatch
+):
+    """Nobody would seal behind it, and every audit would find it."""
+    await log.append(1)
+    first = await sealer.advance(None)
+
+    class Slow(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2020, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(sealing_module, "datetime", Slow)
+    await log.append(1)
+    second = await sealer.advance(first)
+    assert second is not None
+    assert second.sealed_at == first.sealed_at
     assert told(await verified(database_url)) == []
 
 
@@ -322,6 +343,21 @@ async def test_without_a_copy_the_databases_own_seal_is_gone_on_behind(
     assert newest.previous == first.digest()
 
 
+async def test_what_is_behind_the_databases_own_seal_is_left_to_the_audit(
+    log, make_sealing, database_url
+):
+    """An earlier key that is listed no more is no reason not to seal."""
+    await log.append(1)
+    keys = {STOLEN.id: STOLEN.verifier} | KEYS
+    await sealed(database_url, STOLEN, keys)
+    await log.append(1)
+    await sealed(database_url, KEY, keys)
+    await log.append(1)
+    newest = await make_sealing(None).seal()
+    assert newest is not None
+    assert newest.number == 3
+
+
 async def test_seals_of_a_busy_log_are_one_chain_over_all_of_it(
     log, make_sealer, database_url, monkeypatch
 ):
@@ -411,6 +447,30 @@ def standby_url(own_server: EmbeddedPostgres) -> Iterator[str]:
     with databases.fresh(databases.template(1)) as name:
         yield own_server.url(name)
         require_standby(own_server, "")
+
+
+async def test_each_of_anothers_seals_is_waited_for(own_server, standby_url, monkeypatch):
+    """That the last one was safe says nothing of this one."""
+    store = Store(standby_url)
+    log, one, two = Log(store), Sealer(standby_url, 0, KEY, KEYS), Sealer(standby_url, 0, KEY, KEYS)
+    try:
+        last = None
+        for _ in range(2):
+            await log.append(1)
+            seal = await two.advance(last)
+            require_standby(own_server, "missing")
+            with psycopg.connect(own_server.migrate_url, autocommit=True) as connection:
+                connection.execute("CHECKPOINT")
+            with monkeypatch.context() as hurry:
+                hurry.setattr(sealing_module, "_ANSWER_S", 0.2)
+                with pytest.raises(NotSealed):
+                    await one.advance(last)
+            require_standby(own_server, "")
+            last = await one.advance(last)
+            assert last == seal
+    finally:
+        for each in (one, two, store):
+            await each.close()
 
 
 async def test_a_seal_that_no_standby_has_is_not_told_of(own_server, standby_url, monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -66,6 +68,21 @@ def test_what_is_there_already_is_not_added_again(copies):
     copies.add(0, [seal(2), seal(3), seal(4)])
     copies.add(0, [seal(1)])
     assert numbers(copies.file(0)) == [1, 2, 3, 4]
+
+
+def test_one_process_waits_for_another(copies):
+    """Each reads where the file ends before it writes there."""
+    copies.add(0, [seal(1)])
+    with copies.file(0).open("rb") as held, ThreadPoolExecutor() as threads:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        adding = threads.submit(copies.add, 0, [seal(2), seal(3)])
+        with pytest.raises(TimeoutError):
+            adding.result(0.2)
+        with copies.file(0).open("ab") as other:
+            other.write(to_line(seal(2)) + b"\n")
+        fcntl.flock(held, fcntl.LOCK_UN)
+        adding.result(20)
+    assert numbers(copies.file(0)) == [1, 2, 3]
 
 
 def test_what_is_added_is_on_the_disk(copies, monkeypatch):
