@@ -84,10 +84,10 @@ def known(postgres, lived) -> list[Seal]:
 
 
 @pytest.mark.parametrize("fetched", [1, 2, 5, 5_000])
-async def test_a_ledger_that_nobody_touched_is_sound(fetched, database_url, known, monkeypatch):
+async def test_a_ledger_that_nobody_touched_is_sound(fetched, postgres, lived, known, monkeypatch):
     """An audit that cries wolf is switched off; wherever one portion of rows ends."""
     monkeypatch.setattr(audit_seals_module, "_FETCH", fetched)
-    found = await verified(database_url, known=[known, known[1:], known[2:3], []])
+    found = await verified(postgres.url(lived), known=[known, known[1:], known[2:3], []])
     assert told(found) == []
     assert (found.seals, found.events, found.unsealed) == (4, THROUGH[-1], UNSEALED)
 
@@ -625,6 +625,12 @@ def audit(postgres, database, tmp_path, capfd) -> SealAudit:
     return SealAudit(tmp_path / "wallet-ledger.toml", partial(postgres.url, database), capfd)
 
 
+@pytest.fixture
+def sound(postgres, lived, tmp_path, capfd) -> SealAudit:
+    """The command on the ledger that nobody touches."""
+    return SealAudit(tmp_path / "wallet-ledger.toml", partial(postgres.url, lived), capfd)
+
+
 SOUND = "0 differences in 4 seals of 12 events; not sealed: 2 events"
 
 
@@ -633,9 +639,9 @@ def _write(file: Path, *seals: Seal, rest: bytes = b"") -> str:
     return str(file)
 
 
-def test_the_command_says_what_it_has_read(audit):
+def test_the_command_says_what_it_has_read(sound):
     """No difference in nothing would prove nothing."""
-    assert audit() == (0, [SOUND], "")
+    assert sound() == (0, [SOUND], "")
 
 
 def test_a_difference_is_listed_and_is_the_exit_code(audit, admin_url):
@@ -722,7 +728,7 @@ def test_the_copies_are_known_by_themselves(audit, admin_url, known, tmp_path):
         (b"spaced", "line 2: no seal: "),
     ],
 )
-def test_a_known_file_that_is_none_is_named_in_one_line(rest, complaint, audit, known, tmp_path):
+def test_a_known_file_that_is_none_is_named_in_one_line(rest, complaint, sound, known, tmp_path):
     """Nothing was compared with it: that must not look like no difference."""
     line = to_line(known[1])
     rest = {
@@ -731,7 +737,7 @@ def test_a_known_file_that_is_none_is_named_in_one_line(rest, complaint, audit, 
         b"spaced": line.replace(b":", b": ") + b"\n",
     }.get(rest, rest)
     file = _write(tmp_path / "known", known[1], rest=rest)
-    code, lines, said = audit("--known", file)
+    code, lines, said = sound("--known", file)
     assert (code, lines) == (2, [])
     assert said.startswith(f"wallet-ledger: {file}, {complaint}")
     assert said.count("\n") == 1
@@ -751,27 +757,27 @@ def test_what_was_found_before_a_known_file_could_not_be_read_is_listed(
 
 
 @pytest.mark.parametrize("end", [b'{"partition":0,', b"whole"])
-def test_a_last_line_that_was_cut_off_is_passed_over(end, audit, known, tmp_path):
+def test_a_last_line_that_was_cut_off_is_passed_over(end, sound, known, tmp_path):
     """The copy may be written this moment."""
     rest = to_line(known[2]) if end == b"whole" else end
     file = _write(tmp_path / "known", *known[:2], rest=rest)
-    assert audit("--known", file) == (0, [SOUND], "")
+    assert sound("--known", file) == (0, [SOUND], "")
 
 
-def test_a_known_file_that_is_missing_is_wrong_usage(audit, tmp_path):
+def test_a_known_file_that_is_missing_is_wrong_usage(sound, tmp_path):
     """A mistyped name would prove nothing."""
     for name in ("missing", "."):
-        code, lines, said = audit("--known", str(tmp_path / name))
+        code, lines, said = sound("--known", str(tmp_path / name))
         assert (code, lines) == (2, [])
         assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "copies"])
-def test_a_directory_of_copies_that_cannot_be_read_is_named(name, audit, tmp_path):
+def test_a_directory_of_copies_that_cannot_be_read_is_named(name, sound, tmp_path):
     """To go on without them is to find nothing where much is missing."""
     (tmp_path / "copies" / "seals-00.jsonl").mkdir(parents=True)
-    audit.settings = f'copy_to = "{tmp_path / name}"'
-    code, lines, said = audit()
+    sound.settings = f'copy_to = "{tmp_path / name}"'
+    code, lines, said = sound()
     assert (code, lines) == (2, [])
     assert said.startswith(f"wallet-ledger: {tmp_path / name}")
     assert said.count("\n") == 1
@@ -786,12 +792,12 @@ def test_a_database_without_seals_is_wrong_usage(audit, admin_url):
     assert said.startswith("wallet-ledger: database: ")
 
 
-def test_without_any_key_every_seal_is_a_difference(audit):
+def test_without_any_key_every_seal_is_a_difference(sound):
     """Of a configuration that forgot them nothing was proved."""
-    audit.settings = ""
-    file = audit._file
-    audit._command(("seals",), LOGIN)
+    sound.settings = ""
+    file = sound._file
+    sound._command(("seals",), LOGIN)
     file.write_text(file.read_text().partition("[seals]")[0])
     assert cli.run(["audit", "seals", "--config", str(file)]) == 1
-    out, _ = audit._capfd.readouterr()
+    out, _ = sound._capfd.readouterr()
     assert out.splitlines()[-1].startswith("4 differences in 4 seals")

@@ -132,7 +132,7 @@ async def test_a_clock_that_was_put_back_makes_no_seal_that_is_older(
 
     class Slow(datetime):
         @classmethod
-        def now(cls, tz: Any = None) -> datetime:
+        def now(cls, tz: Any = None) -> Any:
             return datetime(2020, 1, 1, tzinfo=tz)
 
     monkeypatch.setattr(sealing_module, "datetime", Slow)
@@ -251,32 +251,34 @@ def _forged(seal: Seal, name: str) -> Seal:
     }[name]
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("another key", "seal 2: it is signed with the key OTHER, which is not known"),
-        ("another key under this one's name", "seal 2: its signature is wrong"),
-        ("no signature", "seal 2: its signature is wrong"),
-        ("another previous", "seal 2: it was made behind another seal than the one before it"),
-        ("another number", "seal 3: it follows seal 1"),
-        ("the same events", "seal 2: it ends before it begins"),
-        ("an older time", "seal 2: it is older than the one before it"),
-    ],
-)
+FORGED = {
+    "another key": f"seal 2: it is signed with the key {STOLEN.id}, which is not known",
+    "another key under this one's name": "seal 2: its signature is wrong",
+    "no signature": "seal 2: its signature is wrong",
+    "another previous": "seal 2: it was made behind another seal than the one before it",
+    "another number": "seal 3: it follows seal 1",
+    "the same events": "seal 2: it ends before it begins",
+    "an older time": "seal 2: it is older than the one before it",
+}
+
+
 async def test_nothing_is_sealed_behind_a_seal_that_is_not_believed(
-    *, name, reason, log, sealer, database_url, admin_url
+    log, sealer, database_url, admin_url
 ):
     """The next signature would vouch for it."""
     await log.append(3)
     first = await sealer.advance(None)
     await log.append(2)
-    with superuser(admin_url) as root:
-        _insert(root, _forged(first, name))
-    for last in (first, None):
-        with pytest.raises(SealsDiffer) as raised:
-            await sealer.advance(last)
-        assert str(raised.value) == reason.replace("OTHER", STOLEN.id)
-    assert len(await all_seals(database_url)) == 2
+    for name, reason in FORGED.items():
+        with superuser(admin_url) as root:
+            _insert(root, _forged(first, name))
+        for last in (first, None):
+            with pytest.raises(SealsDiffer) as raised:
+                await sealer.advance(last)
+            assert str(raised.value) == reason
+        assert len(await all_seals(database_url)) == 2
+        with superuser(admin_url) as root:
+            root.execute("DELETE FROM ledger_p00.seals WHERE number > 1")
 
 
 def _insert(root: Any, seal: Seal) -> None:
