@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -14,15 +14,16 @@ from rich.progress import Progress
 from adapters.catching_up import catch_up
 from adapters.command_line import DIFFERENCE, DONE, CommandError, config_option, progress_bars
 from adapters.database import database_in_use, one_line_errors
-from adapters.seal_copies import UnreadableCopy, copies_of, read_copy
-from adapters.settings import Settings
+from adapters.seal_copies import SealCopies, UnreadableCopy, read_copy
+from adapters.settings import SealSettings, Settings
 from adapters.verifying import verify_all
 from ledger.audit import size
-from ledger.audit_seals import SealsVerified, verify_seals
+from ledger.audit_seals import SEALS, SealsVerified, verify_seals
 from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.currencies import Currencies
 from ledger.findings import Finding, Findings, told_error
 from ledger.schema import check, check_currencies
+from ledger.seals import Seal
 from projections.audit import audit
 from projections.feed import ROLE as VIEWS_ROLE
 from projections.rebuild import Difference, RebuildBusy, Unfoldable, compare
@@ -114,7 +115,8 @@ def _seals(settings: Settings, url: str, known: Sequence[Path]) -> list[Finding]
         _list(findings)
     click.echo(
         f"{_count(findings)} differences in {sum(each.seals for each in verified)} seals of"
-        f" {sum(each.events for each in verified)} events;"
+        f" {sum(each.events for each in verified)} events"
+        f" (known from elsewhere: {sum(each.known for each in verified)});"
         f" not sealed: {sum(each.unsealed for each in verified)} events"
     )
     return findings
@@ -131,11 +133,38 @@ async def _verify_seals(
             bars.update(bar, completed=sum(each.events for each in verified))
 
         for partition, each in enumerate(verified):
-            files = [*known, *copies_of(settings.seals, partition)]
-            series = [read_copy(file, partition) for file in files]
+            series = [read_copy(file, partition) for file in known]
+            copy = _copy_of(settings.seals, partition)
+            if copy is not None:
+                series.append(_read_own(copy, partition, each.findings))
             await verify_seals(
                 url, partition, settings.seals.keys, each, known=series, progress=show
             )
+            if copy is not None and each.seals and _is_missing(copy):
+                each.findings.add(SEALS, f"{copy}: no copy of them is there")
+    if known and not any(each.known for each in verified):
+        raise CommandError("--known: there is no seal of this ledger in any of the files")
+
+
+def _copy_of(settings: SealSettings, partition: int) -> Path | None:
+    """Where the copies of a partition's seals are kept; None where that is not configured."""
+    return None if settings.copy_to is None else SealCopies(settings.copy_to).file(partition)
+
+
+def _is_missing(copy: Path) -> bool:
+    try:
+        return not copy.exists()
+    except OSError:
+        return False  # which was told of when it was to be read
+
+
+def _read_own(copy: Path, partition: int, findings: Findings) -> Iterator[Seal]:
+    """The seals of the configured copy; where it cannot be read, that is a difference."""
+    try:
+        if copy.exists():
+            yield from read_copy(copy, partition)
+    except (OSError, UnreadableCopy) as error:
+        findings.add(SEALS, str(error))
 
 
 async def _check(url: str, settings: Settings, roles: Sequence[str]) -> None:

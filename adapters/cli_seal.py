@@ -71,7 +71,7 @@ async def _once(settings: Settings, addresses: Addresses) -> None:
             except (NotSealed, SealsDiffer, UnreadableCopy) as error:
                 raise CommandError(f"partition {partition}: {error}") from error
             except OSError as error:
-                raise CommandError(f"seals.copy_to: {error.strerror}") from error
+                raise CommandError(f"seals.copy_to: {error.filename}: {error.strerror}") from error
             finally:
                 await sealing.close()
             if newest is not None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from adapters.settings import SealSettings
 from ledger.seals import MalformedSeal, Seal, from_line, to_line
 
 _TAIL: Final = 64 * 1024
@@ -90,20 +89,6 @@ def read_copy(file: Path, partition: int) -> Iterator[Seal]:
                         raise UnreadableCopy(f"{file}, line {place}: seals are not in order")
                     last = seal.number
                     yield seal
-    except OSError as error:
-        raise UnreadableCopy(f"{file}: {error.strerror}") from error
-
-
-def copies_of(settings: SealSettings, partition: int) -> list[Path]:
-    """The file that holds the copies of a partition's seals, where there is one.
-
-    Raises `UnreadableCopy` where that cannot be told.
-    """
-    if settings.copy_to is None:
-        return []
-    file = SealCopies(settings.copy_to).file(partition)
-    try:
-        return [file] if file.exists() else []
     except OSError as error:
         raise UnreadableCopy(f"{file}: {error.strerror}") from error
 

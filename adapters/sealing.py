@@ -20,7 +20,7 @@ from adapters.settings_file import load_as_read
 from adapters.telemetry import configure_logging
 from ledger.repeated import Repeated
 from ledger.sealing import NotSealed, Sealer, SealsDiffer
-from ledger.seals import Seal
+from ledger.seals import Seal, unsigned
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,9 @@ async def _keep(url: str, partition: int, settings: SealSettings) -> None:
                     log.error("seals_differ", partition=partition, error=str(error), times=times)
             except (OSError, UnreadableCopy) as error:
                 if times := uncopied.happened():
-                    log.error("seals_not_copied", error=str(error), times=times)
+                    log.error(
+                        "seals_not_copied", partition=partition, error=str(error), times=times
+                    )
             except NotSealed as error:
                 if times := failed.happened():
                     log.warning(
@@ -87,8 +89,6 @@ async def seal_now(url: str, partition: int, settings: SealSettings) -> Seal | N
     sealing = Sealing(url, partition, settings)
     try:
         return await sealing.seal()
-    except (OSError, UnreadableCopy) as error:
-        raise NotSealed(f"the copy cannot be read: {error}") from error
     finally:
         await sealing.close()
 
@@ -101,6 +101,7 @@ class Sealing:
         assert settings.key is not None
         self._partition = partition
         self._sealer = Sealer(url, partition, settings.key, settings.keys)
+        self._keys = settings.keys
         self._copies = None if settings.copy_to is None else SealCopies(settings.copy_to)
         self._last: Seal | None = None
 
@@ -110,11 +111,15 @@ class Sealing:
         """Seal what is not sealed; the newest seal. ``progress`` as of `Sealer.advance`.
 
         It goes on behind the last seal that it knows of: of an earlier turn, of the copy, or where
-        no copy is kept the database's own. Raises `NotSealed`, `SealsDiffer`, and as `copy`.
+        no copy is kept the database's own. Raises `NotSealed`, `SealsDiffer`.
         """
         if self._last is None:
-            copied = await self._copied()
-            self._last = copied or (await self._sealer.newest() if self._copies is None else None)
+            try:
+                self._last = await self._copied()
+            except (OSError, UnreadableCopy) as error:
+                raise NotSealed(f"the copy cannot be read: {error}") from error
+            if self._copies is None:
+                self._last = await self._sealer.newest()
         self._last = await self._sealer.advance(self._last, progress)
         return self._last
 
@@ -139,4 +144,8 @@ class Sealing:
     async def _copied(self) -> Seal | None:
         if self._copies is None:
             return None
-        return await asyncio.to_thread(self._copies.newest, self._partition)
+        newest = await asyncio.to_thread(self._copies.newest, self._partition)
+        if newest is not None and (reason := unsigned(newest, self._keys)):
+            file = self._copies.file(self._partition)
+            raise UnreadableCopy(f"{file}, its last line: {reason}")
+        return newest

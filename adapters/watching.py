@@ -34,6 +34,7 @@ class Watch:
         self._url = url
         self._partitions = settings.database.partitions
         self._unsealed_max_s = max(LAG_MAX_S, 2 * settings.seals.interval_s)
+        self._seals_here = settings.seals_in_serve
         self._metrics = metrics
         self._views: dict[int, Sequence[ViewStatus]] = {}
         self._seals: dict[int, SealStatus] = {}
@@ -60,7 +61,7 @@ class Watch:
         seals = [found for _, found in sorted(self._seals.items())]
         return {
             "projections": _views_word(views),
-            "seals": _seals_word(seals, self._unsealed_max_s),
+            "seals": self._seals_word(seals),
             "looked_at": self._looked_at,
             "views": [
                 {
@@ -85,6 +86,14 @@ class Watch:
                 for each in seals
             ],
         }
+
+    def _seals_word(self, statuses: Sequence[SealStatus]) -> str:
+        if not statuses:
+            return "unknown"
+        if not self._seals_here and not any(each.number for each in statuses):
+            return "none"
+        is_behind = any(each.age_s > self._unsealed_max_s for each in statuses)
+        return "behind" if is_behind else "ok"
 
     async def _look(self, partition: int, reader: Reader) -> None:
         try:
@@ -124,11 +133,3 @@ def _views_word(statuses: Sequence[ViewStatus]) -> str:
     if any(each.error is not None for each in statuses):
         return "stopped"
     return "behind" if any(each.lag_s > LAG_MAX_S for each in statuses) else "ok"
-
-
-def _seals_word(statuses: Sequence[SealStatus], unsealed_max_s: float) -> str:
-    if not statuses:
-        return "unknown"
-    if not any(each.number for each in statuses):
-        return "none"
-    return "behind" if any(each.age_s > unsealed_max_s for each in statuses) else "ok"

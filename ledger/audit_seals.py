@@ -26,11 +26,15 @@ _FETCH: Final = 5_000
 
 
 class SealsVerified(msgspec.Struct):
-    """What was found so far, in how many seals over how many events; and events without a seal."""
+    """What was found so far, in how many seals over how many events.
+
+    ``known``: how many seals from elsewhere were looked for; ``unsealed``: events without a seal.
+    """
 
     findings: Findings
     seals: int = 0
     events: int = 0
+    known: int = 0
     unsealed: int = 0
 
 
@@ -131,8 +135,10 @@ class _SealAudit:
 
     def _missing(self, number: float) -> Iterator[Seal]:
         """The known seals up to a number that were not met yet."""
-        for known in self._known:
-            yield from known.until(number)
+        for series in self._known:
+            for known in series.until(number):
+                self._verified.known += 1
+                yield known
 
     async def _rows(self, name: str, *parameters: object) -> AsyncIterator[Sequence[Any]]:
         async with self._connection.cursor(name, binary=True) as cursor:

@@ -101,7 +101,7 @@ def leaf(notification_id: int, digest: bytes) -> bytes:
 
 def wrong(seal: Seal, before: Seal | None, keys: Keys) -> str | None:
     """What is wrong with a seal behind the one ``before`` it, its events aside; None if nothing."""
-    return _unlinked(seal, before) or _unsigned(seal, keys)
+    return _unlinked(seal, before) or unsigned(seal, keys)
 
 
 def _unlinked(seal: Seal, before: Seal | None) -> str | None:
@@ -111,7 +111,7 @@ def _unlinked(seal: Seal, before: Seal | None) -> str | None:
     if before is not None and seal.partition != before.partition:
         return f"it is one of partition {seal.partition}"
     if seal.number != number + 1:
-        return f"it follows seal {number}"
+        return f"it follows seal {number}" if number else "those before it are missing"
     if seal.previous != digest:
         return "it was made behind another seal than the one before it"
     if seal.through_id <= through_id or seal.events < 1:
@@ -121,7 +121,8 @@ def _unlinked(seal: Seal, before: Seal | None) -> str | None:
     return None
 
 
-def _unsigned(seal: Seal, keys: Keys) -> str | None:
+def unsigned(seal: Seal, keys: Keys) -> str | None:
+    """What is wrong with a seal's signature; None if nothing."""
     key = keys.get(seal.key_id)
     if key is None:
         return f"it is signed with the key {seal.key_id}, which is not known"

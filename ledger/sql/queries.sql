@@ -317,13 +317,19 @@ SELECT coalesce(max(through_id), 0) FROM {schema}.seals
 SELECT count(*) FROM {schema}.events WHERE notification_id > %s
 
 -- name: seals_from
--- The seals from a number on.
-SELECT number, through_id, events, root, previous, sealed_at, key_id, signature
+-- The seals from a number on. A time that no clock shows is null, as for the audit.
+SELECT
+    number, through_id, events, root, previous,
+    CASE WHEN sealed_at BETWEEN '0002-01-01' AND '9998-12-31' THEN sealed_at END AS sealed_at,
+    key_id, signature
 FROM {schema}.seals
 WHERE number >= %s ORDER BY number LIMIT %s
 
 -- name: newest_seal
-SELECT number, through_id, events, root, previous, sealed_at, key_id, signature
+SELECT
+    number, through_id, events, root, previous,
+    CASE WHEN sealed_at BETWEEN '0002-01-01' AND '9998-12-31' THEN sealed_at END AS sealed_at,
+    key_id, signature
 FROM {schema}.seals
 ORDER BY number DESC LIMIT 1
 
@@ -359,5 +365,6 @@ SELECT
     ) AS oldest
 FROM (VALUES (1)) AS always
 LEFT JOIN (
-    SELECT number, through_id, sealed_at FROM {schema}.seals ORDER BY number DESC LIMIT 1
+    SELECT number, through_id, CASE WHEN sealed_at BETWEEN '0002-01-01' AND '9998-12-31' THEN sealed_at END AS sealed_at
+    FROM {schema}.seals ORDER BY number DESC LIMIT 1
 ) AS sealed ON true

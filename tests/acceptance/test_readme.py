@@ -379,7 +379,7 @@ def test_the_runbook_moves_a_ledger_to_another_server():
             said = shell.run(f"wallet-ledger audit --config {config} 2>>log")
         assert said.splitlines() == [
             "0 differences in 2 events (players and games: 1)",
-            "0 differences in 0 seals of 0 events; not sealed: 2 events",
+            "0 differences in 0 seals of 0 events (known from elsewhere: 0); not sealed: 2 events",
             "0 differences between the views and the events",
         ]
         with psycopg.connect(environment["URL"]) as connection:

@@ -699,7 +699,7 @@ def test_without_a_name_log_seals_and_views_are_verified(audit):
     assert code == 0
     assert lines == [
         "0 differences in 174 events (players and games: 4)",
-        "0 differences in 0 seals of 0 events; not sealed: 174 events",
+        "0 differences in 0 seals of 0 events (known from elsewhere: 0); not sealed: 174 events",
         "0 differences between the views and the events",
     ]
 

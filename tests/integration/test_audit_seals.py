@@ -307,7 +307,7 @@ TAMPERED: dict[str, tuple[Tamper, list[tuple[str, str]]]] = {
     "how far a seal goes, to before it begins": (
         _sql("UPDATE ledger_p00.seals SET through_id = 3 WHERE number = 2"),
         [
-            (TWO, "it ends before it begins"),
+            (TWO, "it covers nothing"),
             (TWO, "it covered 3 events, and there are 0"),
             (THREE, UNLINKED),
             (THREE, "it covered 5 events, and there are 8"),
@@ -357,7 +357,7 @@ TAMPERED: dict[str, tuple[Tamper, list[tuple[str, str]]]] = {
     ),
     "the first seal gone": (
         _sql("DELETE FROM ledger_p00.seals WHERE number = 1"),
-        [("seal 2 (events 1 to 6, ", "it follows seal 0")],
+        [("seal 2 (events 1 to 6, ", "those before it are missing")],
     ),
     "a seal gone": (
         _sql("DELETE FROM ledger_p00.seals WHERE number = 2"),
@@ -416,7 +416,7 @@ TAMPERED: dict[str, tuple[Tamper, list[tuple[str, str]]]] = {
     "a number below all": (
         _loosened("number", "-9223372036854775808", "number = 4"),
         [
-            ("seal -9223372036854775808 (events 1 to 12, ", "it follows seal 0"),
+            ("seal -9223372036854775808 (events 1 to 12, ", "those before it are missing"),
             ("seal 1 (events 13 to 3, ", "it follows seal -9223372036854775808"),
             (TWO, "it covered 3 events, and there are 0"),
             (THREE, "it covered 5 events, and there are 0"),
@@ -425,7 +425,7 @@ TAMPERED: dict[str, tuple[Tamper, list[tuple[str, str]]]] = {
     "a seal to before all events": (
         _loosened("through_id", "-5", "number = 1"),
         [
-            ("seal 1 (events 1 to -5, ", "it ends before it begins"),
+            ("seal 1 (events 1 to -5, ", "it covers nothing"),
             ("seal 1 (events 1 to -5, ", "it covered 3 events, and there are 0"),
             ("seal 2 (events -4 to 6, ", UNLINKED),
             ("seal 2 (events -4 to 6, ", "it covered 3 events, and there are 6"),
@@ -433,7 +433,11 @@ TAMPERED: dict[str, tuple[Tamper, list[tuple[str, str]]]] = {
     ),
     "fewer than no events": (
         _loosened("events", "-3"),
-        [(TWO, FORGED), (TWO, "it covered -3 events, and there are 3"), (THREE, UNLINKED)],
+        [
+            (TWO, "it covers nothing"),
+            (TWO, "it covered -3 events, and there are 3"),
+            (THREE, UNLINKED),
+        ],
     ),
     "half a root": (
         _loosened("root", "substring(root FROM 1 FOR 16)"),
@@ -631,7 +635,15 @@ def sound(postgres, lived, tmp_path, capfd) -> SealAudit:
     return SealAudit(tmp_path / "wallet-ledger.toml", partial(postgres.url, lived), capfd)
 
 
-SOUND = "0 differences in 4 seals of 12 events; not sealed: 2 events"
+def summary(differences: int = 0, events: int = 12, known: int = 0) -> str:
+    """The command's last line."""
+    return (
+        f"{differences} differences in 4 seals of {events} events (known from elsewhere: {known});"
+        " not sealed: 2 events"
+    )
+
+
+SOUND = summary()
 
 
 def _write(file: Path, *seals: Seal, rest: bytes = b"") -> str:
@@ -652,7 +664,7 @@ def test_a_difference_is_listed_and_is_the_exit_code(audit, admin_url):
     assert (code, complaint) == (1, "")
     assert lines[0].startswith("seals, partition 0: seal 3 (events 7 to 11, 20")
     assert lines[0].endswith("UTC): it covered 5 events, and there are 4")
-    assert lines[1:] == ["1 differences in 4 seals of 11 events; not sealed: 2 events"]
+    assert lines[1:] == [summary(1, events=11)]
 
 
 def test_a_forged_name_stays_in_its_line(audit, admin_url):
@@ -690,7 +702,7 @@ def test_known_seals_may_be_in_several_files_and_of_several_partitions(
         _write(tmp_path / "empty"),
     ]
     options = [word for file in files for word in ("--known", file)]
-    assert audit(*options) == (0, [SOUND], "")
+    assert audit(*options) == (0, [summary(known=3)], "")
     with superuser(admin_url) as root:
         _tail(root)
     code, lines, _ = audit(*options)
@@ -703,9 +715,8 @@ def test_known_seals_may_be_in_several_files_and_of_several_partitions(
 def test_the_copies_are_known_by_themselves(audit, admin_url, known, tmp_path):
     """Nobody has to remember them at the moment that counts."""
     audit.settings = f'copy_to = "{tmp_path / "copies"}"'
-    assert audit() == (0, [SOUND], "")
     SealCopies(tmp_path / "copies").add(0, known)
-    assert audit() == (0, [SOUND], "")
+    assert audit() == (0, [summary(known=4)], "")
     with superuser(admin_url) as root:
         _tail(root)
     code, lines, _ = audit()
@@ -761,7 +772,7 @@ def test_a_last_line_that_was_cut_off_is_passed_over(end, sound, known, tmp_path
     """The copy may be written this moment."""
     rest = to_line(known[2]) if end == b"whole" else end
     file = _write(tmp_path / "known", *known[:2], rest=rest)
-    assert sound("--known", file) == (0, [SOUND], "")
+    assert sound("--known", file) == (0, [summary(known=3 if end == b"whole" else 2)], "")
 
 
 def test_a_known_file_that_is_missing_is_wrong_usage(sound, tmp_path):
@@ -772,15 +783,41 @@ def test_a_known_file_that_is_missing_is_wrong_usage(sound, tmp_path):
         assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "copies"])
-def test_a_directory_of_copies_that_cannot_be_read_is_named(name, sound, tmp_path):
-    """To go on without them is to find nothing where much is missing."""
+@pytest.mark.parametrize("name", ["x" * 300, "copies", "not-mounted"])
+def test_copies_that_cannot_be_read_or_are_missing_are_a_difference(name, sound, tmp_path):
+    """To find nothing because nothing was looked for is what somebody would wish for."""
     (tmp_path / "copies" / "seals-00.jsonl").mkdir(parents=True)
     sound.settings = f'copy_to = "{tmp_path / name}"'
-    code, lines, said = sound()
-    assert (code, lines) == (2, [])
-    assert said.startswith(f"wallet-ledger: {tmp_path / name}")
-    assert said.count("\n") == 1
+    code, (line, last), said = sound()
+    assert (code, last, said) == (1, summary(1), "")
+    assert str(tmp_path / name) in line
+
+
+def test_a_spoiled_line_of_a_copy_hides_nothing(audit, admin_url, known, tmp_path):
+    """What it holds before that line is looked for, and the events are verified all the same."""
+    audit.settings = f'copy_to = "{tmp_path / "copies"}"'
+    SealCopies(tmp_path / "copies").add(0, known[:2])
+    with SealCopies(tmp_path / "copies").file(0).open("ab") as file:
+        file.write(b"garbage\n")
+    with superuser(admin_url) as root:
+        root.execute("DELETE FROM ledger_p00.events WHERE notification_id = 2")
+    code, lines, _ = audit()
+    assert code == 1
+    assert sum("line 3: no seal" in line for line in lines) == 1
+    assert sum("seal 1 (events 1 to" in line for line in lines) == 1
+    assert lines[-1] == summary(2, events=11, known=2)
+
+
+def test_files_without_a_seal_of_this_ledger_are_wrong_usage(sound, known, tmp_path):
+    """Nothing was looked for: that must not look like nothing missing."""
+    elsewhere = msgspec.structs.replace(known[0], partition=7)
+    files = [_write(tmp_path / "empty"), _write(tmp_path / "other", elsewhere)]
+    for file in files:
+        code, _, said = sound("--known", file)
+        assert code == 2
+        assert said == (
+            "wallet-ledger: --known: there is no seal of this ledger in any of the files\n"
+        )
 
 
 def test_a_database_without_seals_is_wrong_usage(audit, admin_url):

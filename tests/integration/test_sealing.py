@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
-from adapters.seal_copies import SealCopies, UnreadableCopy, read_copy
+from adapters.seal_copies import SealCopies, read_copy
 from adapters.sealing import Sealing, keep_sealed, seal_now
 from ledger import sealing as sealing_module
 from ledger.chain import GENESIS
@@ -257,7 +258,7 @@ FORGED = {
     "no signature": "seal 2: its signature is wrong",
     "another previous": "seal 2: it was made behind another seal than the one before it",
     "another number": "seal 3: it follows seal 1",
-    "the same events": "seal 2: it ends before it begins",
+    "the same events": "seal 2: it covers nothing",
     "an older time": "seal 2: it is older than the one before it",
 }
 
@@ -621,9 +622,21 @@ async def test_a_file_that_is_no_copy_is_named_and_left_as_it_is(
     file.write_bytes(garbage)
     await log.append(1)
     sealing = make_sealing(tmp_path)
-    with pytest.raises(UnreadableCopy, match=r"seals-00\.jsonl, its last line: no seal: "):
+    with pytest.raises(NotSealed, match=r"seals-00\.jsonl, its last line: no seal: "):
         await sealing.seal()
     assert file.read_bytes() == garbage
+
+
+async def test_a_copy_whose_last_line_is_not_signed_by_a_known_key_is_not_believed(
+    log, make_sealing, database_url, tmp_path
+):
+    """Whoever can write there could else say behind what to seal."""
+    await log.append(1)
+    first = await sealed(database_url)
+    for forged in (first.signed(STOLEN), msgspec.structs.replace(first, signature=bytes(64))):
+        (tmp_path / "seals-00.jsonl").write_bytes(to_line(forged) + b"\n")
+        with pytest.raises(NotSealed, match=r"seals-00\.jsonl, its last line: it"):
+            await make_sealing(tmp_path).seal()
 
 
 async def _kept(url: str, copy_to: Path | None, until_true: Callable[[], bool]) -> None:
@@ -635,34 +648,33 @@ async def _kept(url: str, copy_to: Path | None, until_true: Callable[[], bool]) 
     await keeping
 
 
-async def test_sealing_goes_on_while_no_copy_can_be_written(
-    log, database_url, admin_url, tmp_path, capsys
-):
+async def test_sealing_goes_on_while_no_copy_can_be_written(log, database_url, admin_url, tmp_path):
     """A full disk elsewhere must not leave the log unsealed; the copy catches up by itself."""
     there = tmp_path / "copies"
     stopped = asyncio.Event()
-    keeping = asyncio.create_task(
-        keep_sealed(database_url, 1, settings(there, interval_s=0.01), stopped)
-    )
-
-    await log.append(1)
-    await come_true(lambda: there.exists() and copies(there) == [1])
-    there.rename(tmp_path / "elsewhere")
-    there.write_text("no directory")
-    for number in (2, 3):
+    with capture_logs() as said:
+        keeping = asyncio.create_task(
+            keep_sealed(database_url, 1, settings(there, interval_s=0.01), stopped)
+        )
         await log.append(1)
-        await come_true(lambda: query(admin_url, SEALS) == [(number,)])  # noqa: B023
-    there.unlink()
-    (tmp_path / "elsewhere").rename(there)
-    await come_true(lambda: len(copies(there)) == 3)
-    stopped.set()
-    await keeping
+        await come_true(lambda: there.exists() and copies(there) == [1])
+        there.rename(tmp_path / "elsewhere")
+        there.write_text("no directory")
+        for number in (2, 3):
+            await log.append(1)
+            await come_true(lambda: query(admin_url, SEALS) == [(number,)])  # noqa: B023
+        there.unlink()
+        (tmp_path / "elsewhere").rename(there)
+        await come_true(lambda: len(copies(there)) == 3)
+        stopped.set()
+        await keeping
     assert copies(there) == [1, 2, 3]
-    assert "seals_not_copied" in capsys.readouterr().out
+    (failed,) = {line["partition"] for line in said if line["event"] == "seals_not_copied"}
+    assert failed == 0
 
 
 async def test_seals_that_differ_are_said_and_sealing_is_tried_again(
-    log, database_url, admin_url, tmp_path, capsys
+    log, database_url, admin_url, tmp_path
 ):
     """The sealer lives: what it says every few seconds is the alarm."""
     await log.append(1)
@@ -670,14 +682,9 @@ async def test_seals_that_differ_are_said_and_sealing_is_tried_again(
     SealCopies(tmp_path).add(0, [first])
     with superuser(admin_url) as root:
         root.execute("DELETE FROM ledger_p00.seals")
-    said: list[str] = []
-
-    def is_said() -> bool:
-        said.append(capsys.readouterr().out)
-        return "seals_differ" in "".join(said)
-
-    await _kept(database_url, tmp_path, is_said)
-    assert "seal 1 is known and not in the database" in "".join(said)
+    with capture_logs() as said:
+        await _kept(database_url, tmp_path, lambda: "seals_differ" in str(said))
+    assert "seal 1 is known and not in the database" in str(said)
     assert await all_seals(database_url) == []
 
 
@@ -750,24 +757,24 @@ async def test_two_processes_with_one_copy_write_no_seal_twice(
     ("damage", "said_of_it"),
     [
         ("ALTER TABLE seals RENAME TO elsewhere", "sealing_failed"),
-        ("UPDATE seals SET sealed_at = 'infinity'", "sealing_failed"),
+        ("UPDATE seals SET sealed_at = 'infinity'", "seal 1: it cannot be read"),
         (
             "ALTER TABLE seals ALTER root DROP NOT NULL; UPDATE seals SET root = NULL",
-            "it cannot be",
+            "seal 1: it cannot be read",
         ),
         (
             "ALTER TABLE seals ALTER key_id DROP NOT NULL; UPDATE seals SET key_id = NULL",
-            "it cannot",
+            "seal 1: it cannot be read",
         ),
         (
             "ALTER TABLE events ALTER state DROP NOT NULL; UPDATE events SET state = NULL",
-            "number=2",
+            "'number': 2",
         ),
     ],
 )
 @pytest.mark.parametrize("copied", ["copied", "not copied"])
 async def test_nothing_that_is_in_the_database_ends_the_sealer(
-    *, damage, said_of_it, copied, log, database_url, admin_url, tmp_path, capsys
+    *, damage, said_of_it, copied, log, database_url, admin_url, tmp_path
 ):
     """Of a process that dies twice a second nobody reads what is wrong."""
     await log.append(1)
@@ -781,14 +788,8 @@ async def test_nothing_that_is_in_the_database_ends_the_sealer(
     copy_to = tmp_path if copied == "copied" else None
     if copy_to is not None:
         SealCopies(copy_to).add(0, [seal])
-    said: list[str] = []
-
-    def is_said() -> bool:
-        said.append(capsys.readouterr().out)
-        return said_of_it in "".join(said)
-
-    capsys.readouterr()
-    await _kept(database_url, copy_to, is_said)
+    with capture_logs() as said:
+        await _kept(database_url, copy_to, lambda: said_of_it in str(said))
 
 
 @pytest.mark.parametrize(

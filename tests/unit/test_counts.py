@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from adapters import server, watching
+from adapters.keys import SealSigner
 from adapters.ledgers import LedgerMetrics, configured_ledger
 from adapters.metrics import Metrics
 from adapters.settings import Limits, SealSettings, Settings
@@ -16,6 +17,7 @@ from adapters.watching import LAG_MAX_S, Watch
 from ledger.committer import CommitterLimits
 from ledger.seal_status import SealStatus
 from projections.status import ViewStatus
+from tests.acceptance.service import SEAL_KEY
 
 
 def status(lag_s: float, error: str | None = None) -> ViewStatus:
@@ -98,6 +100,14 @@ def test_readiness_says_in_a_word_how_the_views_are(look, found, word):
 def test_readiness_says_in_a_word_how_the_seals_are(look, found, interval_s, word):
     """What no seal covers can be rewritten unseen: somebody must notice that it grows."""
     watch, _ = look([status(0)], found, Settings(seals=SealSettings(interval_s=interval_s)))
+    assert watch.summary()["seals"] == word
+
+
+@pytest.mark.parametrize(("age_s", "word"), [(LAG_MAX_S, "ok"), (LAG_MAX_S + 1, "behind")])
+def test_a_server_that_is_to_seal_and_never_did_is_behind(look, age_s, word):
+    """It must not look like one that nobody asked to."""
+    seals = SealSettings(key=SealSigner(SEAL_KEY))
+    watch, _ = look([status(0)], sealed(0, age_s), Settings(seals=seals))
     assert watch.summary()["seals"] == word
 
 

@@ -210,8 +210,8 @@ def test_a_seal_that_does_not_fit_behind_the_one_before_it_is_told(fields, told)
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"number": 2}, "it follows seal 0"),
-        ({"number": 0}, "it follows seal 0"),
+        ({"number": 2}, "those before it are missing"),
+        ({"number": 0}, "those before it are missing"),
         ({"previous": SECOND.digest()}, "it was made behind another seal than the one before it"),
         ({"through_id": 0}, "it covers nothing"),
     ],
