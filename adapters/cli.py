@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "init": "adapters.cli_init",
     "project": "adapters.cli_project",
     "rebuild": "adapters.cli_rebuild",
+    "reconcile": "adapters.cli_reconcile",
     "report": "adapters.cli_report",
     "seal": "adapters.cli_seal",
     "serve": "adapters.cli_serve",

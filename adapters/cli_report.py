@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from adapters.catching_up import catch_up
-from adapters.command_line import CommandError, config_option
+from adapters.command_line import CommandError, config_option, write_output
 from adapters.database import database_in_use, one_line_errors
 from adapters.reporting import configured_reports
 from adapters.settings import Settings
@@ -62,7 +62,7 @@ def command(  # noqa: PLR0917 - click passes by name
             content = render(report, wanted, finest(settings.currencies.values()))
         except ReportError as error:
             raise CommandError(str(error)) from error
-    _write(content, output)
+    write_output(content, output)
 
 
 async def _make(
@@ -75,15 +75,3 @@ async def _make(
     await check_currencies(url, settings.currencies)
     await catch_up(url, range(partitions))
     return await reports.make(name, period, filters)
-
-
-def _write(content: bytes, output: Path | None) -> None:
-    try:
-        if output is None:
-            sys.stdout.buffer.write(content)
-            sys.stdout.buffer.flush()
-        else:
-            output.write_bytes(content)
-    except OSError as error:
-        where = output or "to standard output"
-        raise CommandError(f"cannot write {where}: {error.strerror}") from error

@@ -5,6 +5,7 @@ A command returns its exit code (None is 0), or raises `CommandError` with one l
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -43,6 +44,19 @@ def progress_bars() -> Progress:
     """Progress bars on standard error; nothing where that is no terminal."""
     console = Console(stderr=True)
     return Progress(console=console, disable=not console.is_terminal)
+
+
+def write_output(content: bytes, output: Path | None) -> None:
+    """The bytes to the file, or to standard output. Raises `CommandError`."""
+    try:
+        if output is None:
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        else:
+            output.write_bytes(content)
+    except OSError as error:
+        where = output or "to standard output"
+        raise CommandError(f"cannot write {where}: {error.strerror}") from error
 
 
 def config_option(command: Command) -> Command:

@@ -147,6 +147,29 @@ WHERE (%(at)s::timestamptz IS NULL OR booked.recorded_at < %(at)s)
     AND events.notification_id <= %(position)s
 ORDER BY wanted.place, booked.version
 
+-- name: booked_between
+-- What an integration's calls booked in a time. Without its event (topic is null) a key is unsound.
+SELECT booked.key, booked.player_id, booked.version, events.topic, events.state
+FROM {schema}.transactions AS booked
+LEFT JOIN {schema}.events ON events.originator_id = 'player:' || booked.player_id
+    AND events.originator_version = booked.version
+WHERE booked.integration = %(integration)s
+    AND booked.recorded_at >= %(begins)s AND booked.recorded_at < %(ends)s
+    AND booked.kind = ANY(%(kinds)s::text[])
+
+-- name: booked_under
+-- What an integration's calls booked under some keys, whenever that was.
+SELECT booked.key, booked.player_id, booked.version, events.topic, events.state
+FROM unnest(%(keys)s::text[]) AS wanted (key)
+CROSS JOIN LATERAL (
+    SELECT * FROM {schema}.transactions
+    WHERE integration = %(integration)s AND key = wanted.key
+    OFFSET 0
+) AS booked
+LEFT JOIN {schema}.events ON events.originator_id = 'player:' || booked.player_id
+    AND events.originator_version = booked.version
+WHERE booked.kind = ANY(%(kinds)s::text[])
+
 -- name: stream_head
 SELECT coalesce(max(originator_version), 0) FROM {schema}.events WHERE originator_id = %s
 

@@ -32,6 +32,8 @@ _SETTINGS: Final = {
     "lock_timeout": "10s",
     "client_connection_check_interval": "500ms",
     "jit": "off",
+    # What is read twice comes in one order: of a long list the same beginning is kept.
+    "synchronize_seqscans": "off",
 }
 
 
