@@ -1,27 +1,16 @@
-"""Reports are made in processes of their own, beside the service.
-
-Python's threads take turns: beside one that was busy making a report, a provider's call that takes
-3 ms took 250. A process ends with its report and leaves no memory behind.
-"""
+"""Reports are made in processes of their own, two at a time, and given up after a minute."""
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
-import signal
-import traceback
 from collections.abc import Callable
 from functools import partial
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from adapters.children import NICENESS
+from adapters.beside import Result, beside
 from adapters.settings import Settings
-from adapters.telemetry import configure_logging
 from projections.reports.asked import Filters
-from projections.reports.errors import ReportError, ReportProcessLost, ReportTooLong
+from projections.reports.errors import ReportTooLong
 from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.service import Reports
@@ -30,11 +19,6 @@ REPORT_TIMEOUT_S: Final = 60.0
 """How long the making of a report may take."""
 
 _AT_ONCE: Final = 2
-_CONTEXT: Final = multiprocessing.get_context("forkserver")
-# Read once, where the processes are forked from.
-_CONTEXT.set_forkserver_preload(["adapters.operator.reports", "adapters.operator.gpas_report"])
-
-Result = TypeVar("Result")
 
 
 def configured_reports(url: str, settings: Settings, *, rows_max: int | None = None) -> Reports:
@@ -68,46 +52,7 @@ class Reporting:
         self._reports.check(name, period, filters)  # here: what makes no sense need not wait
         await self._reports.settle(period)  # without a turn: others need not wait with it
         async with self._turns:
-            receiver, sender = _CONTEXT.Pipe(duplex=False)
-            work = partial(_make, self._reports, name, period, filters, finish)
-            process = _CONTEXT.Process(target=_answer, args=(sender, work), daemon=True)
-            try:
-                made, answer = await asyncio.to_thread(_receive, process, receiver, sender)
-            except asyncio.CancelledError:
-                if process.pid is not None:
-                    process.kill()  # nobody waits for it any more
-                raise
-        if not made:
-            raise answer
-        result: Result = answer
-        return result
-
-
-def _receive(process: BaseProcess, receiver: Connection, sender: Connection) -> tuple[bool, Any]:
-    """Start the process and wait for its answer."""
-    with receiver:
-        try:
-            with sender:
-                process.start()
-            answer: tuple[bool, Any] = receiver.recv()
-            process.join()
-        except (EOFError, OSError) as error:
-            raise ReportProcessLost from error
-    return answer
-
-
-def _answer(sender: Connection, work: Callable[[], Any]) -> None:
-    """The whole process: do the work, and send what became of it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service to hear
-    configure_logging()
-    os.nice(NICENESS)
-    try:
-        answer = True, work()
-    except Exception as error:  # noqa: BLE001 - the process's edge: whoever asked gets it
-        if not isinstance(error, ReportError):
-            error.add_note(traceback.format_exc())
-        answer = False, error
-    sender.send(answer)
+            return await beside(partial(_make, self._reports, name, period, filters, finish))
 
 
 def _make(

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from adapters.reporting import Reporting, Result, configured_reports
+from adapters.beside import Result
+from adapters.reporting import Reporting, configured_reports
 from adapters.sealing import seal_now
 from adapters.settings import Settings
 from ledger.sealing import newest_seals, seals_behind

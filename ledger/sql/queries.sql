@@ -368,3 +368,34 @@ LEFT JOIN (
     SELECT number, through_id, CASE WHEN sealed_at BETWEEN '0002-01-01' AND '9998-12-31' THEN sealed_at END AS sealed_at
     FROM {schema}.seals ORDER BY number DESC LIMIT 1
 ) AS sealed ON true
+
+-- name: begin_reconciliation
+INSERT INTO ledger.reconciliations (
+    id, begun_by, integration, begins, ends, time_zone, edge_s, statement_sha256, statement_bytes
+)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+
+-- name: finish_reconciliation
+-- No row where it was given up meanwhile.
+INSERT INTO ledger.reconciliation_results (id, outcome, error) VALUES (%s, %s, %s)
+ON CONFLICT DO NOTHING
+RETURNING id
+
+-- name: add_differences
+INSERT INTO ledger.reconciliation_differences (id, number, kind, content)
+SELECT %s, * FROM unnest(%s::bigint[], %s::text[], %s::json[])
+
+-- name: reconciliation
+-- overdue: what was to finish it is gone.
+SELECT
+    begun.begun_at, begun.begun_by, begun.integration, begun.begins, begun.ends, begun.time_zone,
+    begun.edge_s, begun.statement_sha256, begun.statement_bytes,
+    results.finished_at, results.outcome::text, results.error,
+    now() > begun.begun_at + make_interval(secs => %s) AS overdue
+FROM ledger.reconciliations AS begun
+LEFT JOIN ledger.reconciliation_results AS results USING (id)
+WHERE begun.id = %s
+
+-- name: reconciliation_differences
+SELECT number, content::text FROM ledger.reconciliation_differences
+WHERE id = %s AND number > %s ORDER BY number LIMIT %s

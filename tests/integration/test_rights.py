@@ -65,6 +65,11 @@ ATTEMPTS = {
     "alter the call journal": "UPDATE ledger.calls SET body = ''",
     "empty the call journal": "DELETE FROM ledger.calls",
     "truncate the call journal": "TRUNCATE ledger.calls",
+    "alter who reconciled": "UPDATE ledger.reconciliations SET begun_by = 'x'",
+    "forget a reconciliation": "DELETE FROM ledger.reconciliations",
+    "alter an outcome": "UPDATE ledger.reconciliation_results SET outcome = '{}'",
+    "forget a difference": "DELETE FROM ledger.reconciliation_differences",
+    "empty the differences": "TRUNCATE ledger.reconciliation_differences",
     "alter the migrations": "DELETE FROM ledger.migrations",
     "alter the currencies": "UPDATE ledger.currency_scales SET scale = 2",
     "forget the currencies": "DELETE FROM ledger.currency_scales",
@@ -147,6 +152,23 @@ def test_even_a_superuser_is_stopped_by_the_triggers(
         connection.execute(f"SET session_replication_role = {replication_role}".encode())
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
             connection.execute(query.encode())
+
+
+@pytest.mark.parametrize(
+    "table", ["reconciliations", "reconciliation_results", "reconciliation_differences"]
+)
+@pytest.mark.parametrize(
+    "attempt", ["UPDATE {} SET id = 'x'", "DELETE FROM {} WHERE false", "TRUNCATE {}"]
+)
+@pytest.mark.parametrize("replication_role", ["origin", "replica"])
+def test_what_a_reconciliation_found_cannot_be_unfound(
+    postgres: EmbeddedPostgres, guarded: str, table: str, attempt: str, replication_role: str
+):
+    """An auditor sees what was compared, by whom, and what differed, also years later."""
+    with psycopg.connect(postgres.url(guarded, SUPERUSER), autocommit=True) as connection:
+        connection.execute(f"SET session_replication_role = {replication_role}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
+            connection.execute(attempt.format(f"ledger.{table}").encode())
 
 
 def test_a_stranger_may_not_even_look(postgres: EmbeddedPostgres, guarded: str):

@@ -7,6 +7,12 @@ import psycopg
 VERBS = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"]
 SUMMED = {"balances", "rounds", "totals", "account_hours"}
 ADDED = {"journal", "exceptions"}
+ADDED_BY_SERVICE = {
+    "calls",
+    "reconciliations",
+    "reconciliation_results",
+    "reconciliation_differences",
+}
 READ_BY_PROJECTIONS = {"events", "projections", "migrations", "settings"}
 PROJECT = (
     dict.fromkeys(SUMMED, "SELECT INSERT UPDATE")
@@ -26,7 +32,7 @@ def allowed(role: str, table: str) -> str:
         return PROJECT.get(kind, "")
     if role == "ledger_seal":
         return SEAL.get(table, "")
-    return "SELECT INSERT" if (role, table) == ("ledger_app", "calls") else "SELECT"
+    return "SELECT INSERT" if role == "ledger_app" and table in ADDED_BY_SERVICE else "SELECT"
 
 
 def test_each_role_may_do_with_each_table_what_it_must_and_no_more(admin_url: str):
