@@ -72,6 +72,7 @@ def create_app(
             app[PROVIDER_CALLS][route.method, route.path] = route.handler
     app[WATCH] = Watch(url, settings, metrics)
     views = DatabaseViews(url, settings)
+    app.on_cleanup.append(lambda _: views.close())
     operator.setup(app, ledger, settings, providers, journal, views=views, metrics=metrics)
     app.add_routes(
         [

@@ -1,16 +1,40 @@
-"""Reconciliations of this configuration: whose keys are whose, and how much is kept of one."""
+"""Reconciliations of this configuration, and those that a worker has under way.
+
+One is made by a process of its own, as reports are: a provider's call must not wait for it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Final
 
+import psycopg
+import structlog
+
+from adapters.beside import beside
 from adapters.providers.registry import PROVIDERS
+from adapters.reconciliation_store import RECONCILIATION_S, Received, ReconciliationStore
 from adapters.reporting import configured_reports
 from adapters.settings import Settings
-from projections.statements.service import Reconciler
+from ledger.service import movement_id
+from projections.reports.errors import ReportError, ReportUnavailable
+from projections.statements.service import Asked, Reconciler
 
 KEPT_MAX: Final = 100_000
 """Differences of a kind of which the command line keeps both sides."""
+
+API_KEPT_MAX: Final = 5_000
+"""The same of the API: they are kept in the database for ever."""
+
+API_ROWS_MAX: Final = 1_000_000
+"""Rows of a statement that the API takes; the command line takes any number."""
+
+AT_ONCE: Final = 1
+UNDER_WAY_MAX: Final = 4
+"""Reconciliations that a worker takes on; all but `AT_ONCE` of them wait."""
+
+log = structlog.get_logger(__name__)
 
 
 def configured_reconciler(url: str, settings: Settings) -> Reconciler:
@@ -26,3 +50,80 @@ def configured_reconciler(url: str, settings: Settings) -> Reconciler:
         keys_of,
         configured_reports(url, settings),
     )
+
+
+class Reconciling:
+    """What a worker has under way; `close` gives it up."""
+
+    def __init__(self, url: str, reconciler: Reconciler) -> None:
+        self._url = url
+        self._reconciler = reconciler
+        self._store = ReconciliationStore(url)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def check(self, asked: Asked) -> None:
+        """Raises `BadRequest` where it makes no sense, `ReportUnavailable` where too many wait."""
+        self._reconciler.check(asked)
+        if len(self._tasks) >= UNDER_WAY_MAX:
+            raise ReportUnavailable(f"{UNDER_WAY_MAX} reconciliations are under way: ask again")
+
+    async def begin(self, asked: Asked, received: Received, by: str) -> str:
+        """Begin one; its name. The statement's file is removed when it is done.
+
+        Raises `psycopg.Error`.
+        """
+        name = movement_id()
+        try:
+            await self._store.begin(name, asked, received, by)
+        except BaseException:
+            received.remove()
+            raise
+        task = asyncio.create_task(self._run(name, asked, received), name="reconciliation")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return name
+
+    async def close(self) -> None:
+        """Give up what is under way: it is noted as failed."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, name: str, asked: Asked, received: Received) -> None:
+        try:
+            async with asyncio.timeout(RECONCILIATION_S), self._turns:
+                work = partial(_make, self._reconciler, self._url, name, asked, received.path)
+                await beside(work)
+        except ReportError as error:
+            await self._fail(name, str(error))
+        except TimeoutError:
+            await self._fail(name, f"not made within {RECONCILIATION_S:.0f} s")
+        except asyncio.CancelledError:
+            await self._fail(name, "the service was stopped")
+            raise
+        except Exception as error:
+            # The outermost edge: nobody waits for an answer, and a bug must not look like work.
+            log.exception("reconciliation_failed", id=name, error=repr(error))
+            await self._fail(name, "something broke on our side; the log says what")
+        finally:
+            received.remove()
+
+    async def _fail(self, name: str, why: str) -> None:
+        """Best effort: one that stays without a word counts as lost after a while."""
+        try:
+            await self._store.fail(name, why)
+        except psycopg.Error as error:
+            log.warning("reconciliation_not_noted", id=name, error=str(error))
+
+
+def _make(reconciler: Reconciler, url: str, name: str, asked: Asked, path: str) -> None:
+    """The work of the process: compare, and keep what was found."""
+
+    async def make() -> None:
+        with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - a process with nothing else to do
+            outcome = await reconciler.reconcile(asked, file)
+        await ReconciliationStore(url).finish(name, outcome)
+
+    asyncio.run(make())

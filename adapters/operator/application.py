@@ -26,6 +26,7 @@ from adapters.operator.ports import Journal, Keys, Ledger, Views
 from adapters.operator.problems import ProblemFound, problem_response
 from adapters.operator.route import Api, ApiCall, Reply, Route
 from adapters.operator.routes import ROUTES
+from adapters.operator.upload import Upload
 from adapters.remote import remote_address
 from adapters.settings import Gpas, Settings
 from ledger.commands import OPERATOR
@@ -76,7 +77,8 @@ def _endpoint(route: Route[Any], api: Api, gate: Gate) -> _Endpoint:
             token = gate.identify(request.headers.get("Authorization"))
             request[_ACTOR] = actor = token.name
             gate.admit(token, route.role)
-        call = ApiCall(path=read_path(request), actor=actor)
+        upload = Upload(request) if route.uploads else None
+        call = ApiCall(path=read_path(request), actor=actor, upload=upload)
         request[_LOGGED] = call.logged
         given = await read_input(request, route, api.settings.limits)
         async with asyncio.timeout(deadline_s):

@@ -79,6 +79,9 @@ def _operation(route: Route[Any], schema_of: dict[Any, Any]) -> dict[str, Any]:
             "required": _is_required(route.takes),
             "content": {"application/json": {"schema": schema_of[route.takes]}},
         }
+    if route.uploads:  # JSON Schema cannot tell what is in a file
+        content: dict[str, Any] = {kind: {} for kind in route.uploads}
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -109,12 +112,14 @@ def _path_schema(name: str, names: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _query_parameters(route: Route[Any]) -> list[dict[str, Any]]:
-    if route.method != "GET":
+    if not route.takes_query:
         return []
     (_,), components = msgspec.json.schema_components([route.takes], ref_template=_REFERENCE)
-    properties: dict[str, Any] = components[route.takes.__name__]["properties"]
+    declared: dict[str, Any] = components[route.takes.__name__]
+    properties: dict[str, Any] = declared["properties"]
+    required = declared.get("required", ())
     return [
-        {"name": name, "in": "query", "required": False, "schema": _without_null(schema)}
+        {"name": name, "in": "query", "required": name in required, "schema": _without_null(schema)}
         for name, schema in properties.items()
     ]
 
@@ -170,5 +175,6 @@ _HEADERS = {
 _DONE = {
     200: "Done, or done before: the first answer again",
     201: "Done for the first time",
+    202: "Begun",
     204: "Done",
 }

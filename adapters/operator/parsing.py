@@ -57,12 +57,12 @@ def read_path(request: web.Request) -> dict[str, str]:
 
 
 async def read_input(request: web.Request, route: Route[Given], limits: Limits) -> Given:
-    """The query of a GET, else the body, as the route's own type.
+    """The query of a GET or beside a file, else the body, as the route's own type.
 
     Ends the call as malformed.
     """
     try:
-        if route.method == "GET":
+        if route.takes_query:
             return convert_query(parse_query(request.rel_url.raw_query_string), route.takes)
         body = await read_body(request, limits) if route.takes_body else b""
         return convert(parse_object(body) if body.strip() else {}, route.takes)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from adapters.reconciliation_store import Kept, Received
 from ledger.commands import Command, SetGame
 from ledger.events import Event
 from ledger.seals import Seal
@@ -16,6 +17,7 @@ from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.rounds import RoundFilters, RoundKey, RoundRow
 from projections.reports.wallets import WalletsThen
+from projections.statements.service import Asked
 
 Result = TypeVar("Result")
 
@@ -72,7 +74,7 @@ class Journal(Protocol):
 
 
 class Views(Protocol):
-    """What is read beside the ledger: reports, rounds, wallets of the past, and seals.
+    """What is read beside the ledger: reports, reconciliations, rounds, past wallets, and seals.
 
     They raise `projections.reports.errors.ReportError` and `psycopg.Error`; wallets of the past
     `ledger.codec.UnreadableEvent` too.
@@ -82,6 +84,18 @@ class Views(Protocol):
         self, name: str, period: Period, filters: Filters, finish: Callable[[Report], Result]
     ) -> Result:
         """What a function of a module makes of the report of that name, beside the service."""
+        ...
+
+    def check_reconciliation(self, asked: Asked) -> None:
+        """Raises `BadRequest` where it makes no sense, `ReportUnavailable` where too many wait."""
+        ...
+
+    async def begin_reconciliation(self, asked: Asked, received: Received, by: str) -> str:
+        """Begin it beside the service; its name. The statement's file is taken over."""
+        ...
+
+    async def reconciliation(self, name: str, after: int, limit: int) -> Kept | None:
+        """How it stands, with its differences behind a number; None: there is no such one."""
         ...
 
     async def rounds(

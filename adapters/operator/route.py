@@ -10,6 +10,7 @@ import msgspec
 
 from adapters.operator.ports import Journal, KeyNames, Ledger, Views
 from adapters.operator.problems import ProblemFound, malformed, refused
+from adapters.operator.upload import Upload
 from adapters.settings import IntegrationSettings, Role, Settings
 from ledger.commands import Command, MoneyCommand, ReadPlayer
 from ledger.money import Currency
@@ -69,6 +70,8 @@ class ApiCall:
     path: Mapping[str, str]
     actor: str | None
     logged: dict[str, str] = field(default_factory=dict)
+    upload: Upload | None = None
+    """The body of a route that takes a file, not read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ class Route(Generic[Given]):
     PUT. ``answers`` maps each good status to its body. ``problems`` are the codes that this call
     adds to those that any call can meet. ``role`` None: public. ``timeout_s`` bounds a GET;
     commands have the ledger's own deadline. ``names``: what the path's variables may be, where that
-    is a closed list. ``downloads``: media types that the answer comes in besides JSON.
+    is a closed list. ``downloads``: media types that the answer comes in besides JSON. ``uploads``:
+    media types of the file that is the body; ``takes`` is the query then.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -114,6 +118,7 @@ class Route(Generic[Given]):
     timeout_s: float = READ_TIMEOUT_S
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     downloads: Sequence[str] = ()
+    uploads: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -123,4 +128,9 @@ class Route(Generic[Given]):
     @property
     def takes_body(self) -> bool:
         """Whether it has a JSON body."""
-        return self.method in ("POST", "PUT")
+        return self.method in ("POST", "PUT") and not self.uploads
+
+    @property
+    def takes_query(self) -> bool:
+        """Whether its input is the query."""
+        return self.method == "GET" or bool(self.uploads)

@@ -7,7 +7,17 @@ from typing import Any
 
 import msgspec
 
-from adapters.operator import games, history, movements, players, reports, rounds, seals, sessions
+from adapters.operator import (
+    games,
+    history,
+    movements,
+    players,
+    reconciliations,
+    reports,
+    rounds,
+    seals,
+    sessions,
+)
 from adapters.operator.openapi import document
 from adapters.operator.route import Api, ApiCall, Nothing, Reply, Route
 
@@ -31,6 +41,7 @@ ROUTES: tuple[Route[Any], ...] = (
     *history.ROUTES,
     *rounds.ROUTES,
     *reports.ROUTES,
+    *reconciliations.ROUTES,
     *seals.ROUTES,
     Route(
         method="GET",

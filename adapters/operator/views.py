@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from adapters.beside import Result
+from adapters.reconciliation_store import Kept, Received, ReconciliationStore
+from adapters.reconciling import Reconciling, configured_reconciler
 from adapters.reporting import Reporting, configured_reports
 from adapters.sealing import seal_now
 from adapters.settings import Settings
@@ -18,6 +20,7 @@ from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.rounds import RoundFilters, RoundKey, RoundRow, Rounds
 from projections.reports.wallets import WalletsThen, wallets_at
+from projections.statements.service import Asked
 
 ROWS_MAX: Final = 50_000
 """Rows of one report at most; the command line has no such limit."""
@@ -38,6 +41,8 @@ class DatabaseViews:
         self._seals = settings.seals
         self._rounds = Rounds(url, partitions, tuple(settings.integrations))
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
+        self._reconciliations = ReconciliationStore(url)
+        self._reconciling = Reconciling(url, configured_reconciler(url, settings))
         self._reporting = Reporting(configured_reports(url, settings, rows_max=ROWS_MAX))
 
     async def report(
@@ -45,6 +50,23 @@ class DatabaseViews:
     ) -> Result:
         """What becomes of the report of that name; see `Reporting.make`."""
         return await self._reporting.make(name, period, filters, finish)
+
+    def check_reconciliation(self, asked: Asked) -> None:
+        """See `Reconciling.check`."""
+        self._reconciling.check(asked)
+
+    async def begin_reconciliation(self, asked: Asked, received: Received, by: str) -> str:
+        """See `Reconciling.begin`."""
+        return await self._reconciling.begin(asked, received, by)
+
+    async def reconciliation(self, name: str, after: int, limit: int) -> Kept | None:
+        """See `ReconciliationStore.read`."""
+        async with self._turns:
+            return await self._reconciliations.read(name, after, limit)
+
+    async def close(self) -> None:
+        """Give up the reconciliations that are under way."""
+        await self._reconciling.close()
 
     async def rounds(
         self, filters: RoundFilters, after: RoundKey, limit: int

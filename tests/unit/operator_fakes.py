@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
@@ -18,6 +20,7 @@ from adapters.keys import Secret
 from adapters.metrics import Metrics
 from adapters.operator.openapi import document
 from adapters.operator.routes import ROUTES
+from adapters.reconciliation_store import Kept, Received
 from adapters.settings import BetBrothers, Limits, OperatorToken, Settings
 from ledger.chain import GENESIS, link
 from ledger.commands import Command, Policy, SetGame, Stamp
@@ -37,6 +40,7 @@ from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.rounds import RoundFilters, RoundKey, RoundRow
 from projections.reports.wallets import WalletsThen
+from projections.statements.service import Asked
 
 START = datetime(2030, 1, 31, 12, tzinfo=UTC)
 SLOTS = "slots"
@@ -221,6 +225,7 @@ class MemoryViews:
     sealed: Sequence[Seal] = ()
     failure: Exception | None = None
     """Sealing raises this, where set."""
+    reconciled: dict[str, Kept] = field(default_factory=dict)
     asked: list[Any] = field(default_factory=list)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
 
@@ -232,6 +237,25 @@ class MemoryViews:
         if self.made is None:
             raise ViewsBehind("the view totals is 3 events behind the log")
         return finish(self.made)
+
+    def check_reconciliation(self, asked: Asked) -> None:
+        """As the real one checks what makes no sense."""
+        asked.check({SLOTS: SlotsAdapter().keys_of}, datetime.now(UTC))
+        if self.failure is not None:
+            raise self.failure
+
+    async def begin_reconciliation(self, asked: Asked, received: Received, by: str) -> str:
+        """Notes what was asked for, and what the statement's file holds."""
+        self.asked.append((asked, received, by, _taken(received)))
+        return "reconciliation-1"
+
+    async def reconciliation(self, name: str, after: int, limit: int) -> Kept | None:
+        """The one that the test put there."""
+        kept = self.reconciled.get(name)
+        if kept is None:
+            return None
+        page = [each for each in kept.differences if each[0] > after][:limit]
+        return msgspec.structs.replace(kept, differences=page)
 
     async def rounds(
         self, filters: RoundFilters, after: RoundKey, limit: int
@@ -258,6 +282,12 @@ class MemoryViews:
         if self.failure is not None:
             raise self.failure
         return self.sealed[-1:]
+
+
+def _taken(received: Received) -> bytes:
+    content = Path(received.path).read_bytes()
+    received.remove()
+    return content
 
 
 @dataclass

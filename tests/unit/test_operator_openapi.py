@@ -41,6 +41,8 @@ GET /transactions/{}/{}
 GET /rounds
 GET /rounds/{}/{}
 GET /reports/{}
+POST /reconciliations
+GET /reconciliations/{}
 GET /openapi.json
 """
 
@@ -112,6 +114,16 @@ def test_every_reference_resolves_and_every_schema_is_used():
     assert set(references(DOCUMENT)) == schemas
 
 
+def test_a_call_that_takes_a_file_is_documented_with_its_query():
+    """A generated client must send the file as it is, and knows what it must say of it."""
+    operation = DOCUMENT["paths"]["/api/reconciliations"]["post"]
+    assert operation["requestBody"]["required"] is True
+    assert list(operation["requestBody"]["content"]) == ["text/csv", "application/x-ndjson"]
+    required = {each["name"] for each in operation["parameters"] if each["required"]}
+    assert required == {"integration", "from", "to"}
+    assert {each["in"] for each in operation["parameters"]} == {"query"}
+
+
 def test_a_report_is_documented_with_its_names_and_files():
     """A generated client must find the seven, and may ask for a spreadsheet."""
     operation = DOCUMENT["paths"]["/api/reports/{name}"]["get"]
@@ -147,7 +159,7 @@ def test_bodies_forbid_unknown_fields_and_describe_amounts():
     bodies = {
         operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         for _, _, operation in operations()
-        if "requestBody" in operation
+        if "application/json" in operation.get("requestBody", {}).get("content", ())
     }
     for name in bodies:
         assert schemas[name]["additionalProperties"] is False

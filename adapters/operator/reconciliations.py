@@ -1,0 +1,186 @@
+"""Reconciliations: a provider's statement in, what differs from the ledger out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from adapters.operator.bodies import Body, Identifier
+from adapters.operator.events import Moment
+from adapters.operator.problems import ProblemFound, malformed
+from adapters.operator.route import Api, ApiCall, Reply, Route
+from adapters.reconciliation_store import Kept
+from adapters.reconciling import API_KEPT_MAX, API_ROWS_MAX
+from projections.reports.errors import BadRequest
+from projections.reports.period import read_period
+from projections.reports.report import PeriodView
+from projections.statements.findings import Difference, StatementView, TotalsRow
+from projections.statements.form import Form, read_columns
+from projections.statements.service import EDGE_MAX_S, EDGE_S, Asked
+
+DIFFERENCES_PAGE_MAX: Final = 1_000
+"""Differences on one page at most."""
+
+_Edge = Annotated[
+    str,
+    Meta(
+        description="A date as YYYY-MM-DD (a whole day in the time zone), or a date with its time"
+        " in ISO 8601.",
+        examples=["2025-01-31"],
+    ),
+]
+
+
+class ReconciliationQuery(Body, frozen=True, kw_only=True):
+    """Whose statement of which time the body is, and how it is written."""
+
+    integration: Identifier
+    begin: _Edge = msgspec.field(name="from")
+    end: _Edge = msgspec.field(name="to")
+    tz: Annotated[
+        str | None, Meta(description="Whose days: a time zone's IANA name.", examples=["UTC"])
+    ] = None
+    column: Annotated[
+        str | None,
+        Meta(
+            description="The file's headers of our columns, as NAME=HEADER,NAME=HEADER.",
+            examples=["transaction_id=TransactionId"],
+        ),
+    ] = None
+    minor_units: Annotated[
+        Literal["true", "false"], Meta(description="Whether amounts count subunits (cents).")
+    ] = "false"
+    edge: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=EDGE_MAX_S,
+            description="Seconds at the period's edges in which the statement may lack a movement.",
+        ),
+    ] = EDGE_S
+
+
+class DifferencesQuery(Body, frozen=True, kw_only=True):
+    """Which page of the differences."""
+
+    after: Annotated[int, Meta(ge=0, le=2**62)] = 0
+    limit: Annotated[int, Meta(ge=1, le=DIFFERENCES_PAGE_MAX)] = 100
+
+
+class ReconciliationBegun(msgspec.Struct, frozen=True, kw_only=True):
+    """It goes on; ask for it by its `id`."""
+
+    id: str
+    status: Literal["running"]
+
+
+class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
+    """A reconciliation. `error`: why it failed; the rest that is null is not known (yet).
+
+    `counts` are the differences by kind, all of them; `left_out` of these are not listed. `noted`
+    are no differences. `next` is the `after` of the next page, null at the end.
+    """
+
+    id: str
+    status: Literal["running", "done", "failed"]
+    integration: str
+    period: PeriodView
+    edge_s: int
+    statement: StatementView
+    by: str
+    started_at: Moment
+    finished_at: datetime | None
+    read_at: datetime | None
+    error: str | None
+    counts: dict[str, int] | None
+    noted: dict[str, int] | None
+    left_out: int | None
+    totals: list[TotalsRow] | None
+    differences: list[Difference]
+    next: int | None
+
+
+async def reconcile(api: Api, call: ApiCall, given: ReconciliationQuery) -> Reply:
+    """Take a statement and begin to compare it; what it asks for is judged before it is read."""
+    assert call.upload is not None
+    assert call.actor is not None
+    try:
+        columns = () if given.column is None else tuple(given.column.split(","))
+        asked = Asked(
+            integration=given.integration,
+            period=read_period(given.begin, given.end, given.tz or api.settings.reports.time_zone),
+            form=Form(read_columns(columns), given.minor_units == "true"),
+            edge_s=given.edge,
+            rows_max=API_ROWS_MAX,
+            kept_max=API_KEPT_MAX,
+        )
+        api.views.check_reconciliation(asked)
+    except BadRequest as error:
+        malformed(str(error))
+    received = await call.upload.receive()
+    name = await api.views.begin_reconciliation(asked, received, call.actor)
+    return Reply(202, ReconciliationBegun(id=name, status="running"))
+
+
+async def get_reconciliation(api: Api, call: ApiCall, given: DifferencesQuery) -> Reply:
+    """A reconciliation, with a page of its differences."""
+    name = call.path["id"]
+    kept = await api.views.reconciliation(name, given.after, given.limit + 1)
+    if kept is None:
+        raise ProblemFound("not_found", "no such reconciliation")
+    return Reply(200, _view(name, kept, given.limit))
+
+
+def _view(name: str, kept: Kept, limit: int) -> ReconciliationView:
+    page, outcome = kept.differences[:limit], kept.outcome
+    if outcome is not None:
+        status: Literal["running", "done", "failed"] = "done"
+    else:
+        status = "running" if kept.error is None else "failed"
+    return ReconciliationView(
+        id=name,
+        status=status,
+        integration=kept.integration,
+        period=kept.period,
+        edge_s=kept.edge_s,
+        statement=kept.statement,
+        by=kept.begun_by,
+        started_at=kept.begun_at,
+        finished_at=kept.finished_at,
+        read_at=None if outcome is None else outcome.read_at,
+        error=kept.error,
+        counts=None if outcome is None else outcome.counts,
+        noted=None if outcome is None else outcome.noted,
+        left_out=None if outcome is None else outcome.left_out,
+        totals=None if outcome is None else outcome.totals,
+        differences=[each for _, each in page],
+        next=page[-1][0] if len(kept.differences) > limit else None,
+    )
+
+
+ROUTES: tuple[Route[Any], ...] = (
+    Route(
+        method="POST",
+        path="/reconciliations",
+        role="operator",
+        summary="Compare a provider's statement with the ledger",
+        takes=ReconciliationQuery,
+        answers={202: ReconciliationBegun},
+        handler=reconcile,
+        uploads=("text/csv", "application/x-ndjson"),
+    ),
+    Route(
+        method="GET",
+        path="/reconciliations/{id}",
+        role="viewer",
+        summary="A reconciliation: how it stands, and what differs",
+        takes=DifferencesQuery,
+        answers={200: ReconciliationView},
+        handler=get_reconciliation,
+        problems=("not_found",),
+    ),
+)
+"""Calls about reconciliations."""

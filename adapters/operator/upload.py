@@ -1,0 +1,91 @@
+"""A file that a call brings as its body: streamed to the disk, within limits of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from adapters.operator.problems import ProblemFound, malformed
+from adapters.reconciliation_store import Received
+from ledger.refusals import Refusal
+
+UPLOAD_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Largest file that a call may bring."""
+
+UPLOAD_TIMEOUT_S: Final = 300.0
+"""Time for it to arrive."""
+
+_PIECE: Final = 1024 * 1024
+
+
+class Upload:
+    """The body of a call, not read yet."""
+
+    def __init__(
+        self,
+        request: web.Request,
+        bytes_max: int = UPLOAD_BYTES_MAX,
+        timeout_s: float = UPLOAD_TIMEOUT_S,
+    ) -> None:
+        self._request = request
+        self._bytes_max = bytes_max
+        self._timeout_s = timeout_s
+
+    async def receive(self) -> Received:
+        """The whole body in a temporary file, which is the caller's to remove.
+
+        Ends the call as malformed where it is too long or breaks off, as unavailable where it is
+        too slow.
+        """
+        if (self._request.content_length or 0) > self._bytes_max:
+            self._too_long()
+        descriptor, path = tempfile.mkstemp(prefix="wallet-ledger-", suffix=".statement")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._copy(descriptor, path)
+        except BaseException as error:
+            remove(path)
+            if isinstance(error, TimeoutError):
+                code = Refusal.UNAVAILABLE.value
+                raise ProblemFound(code, "the body came too slowly") from None
+            if isinstance(error, ConnectionError | web.RequestPayloadError):
+                raise ProblemFound("malformed_request", "the body broke off") from None
+            raise
+        finally:
+            os.close(descriptor)
+
+    async def _copy(self, descriptor: int, path: str) -> Received:
+        digest, size, waiting = sha256(), 0, bytearray()
+        content = self._request.content
+        while chunk := await content.readany():
+            size += len(chunk)
+            if size > self._bytes_max:
+                self._too_long()
+            waiting += chunk
+            if len(waiting) >= _PIECE:
+                await asyncio.to_thread(_write, descriptor, bytes(waiting))
+                digest.update(waiting)
+                waiting.clear()
+        await asyncio.to_thread(_write, descriptor, bytes(waiting))
+        digest.update(waiting)
+        return Received(path, digest.hexdigest(), size)
+
+    def _too_long(self) -> None:
+        malformed(f"the body is over {self._bytes_max} bytes")
+
+
+def remove(path: str) -> None:
+    """Remove a file that may be gone already."""
+    Path(path).unlink(missing_ok=True)
+
+
+def _write(descriptor: int, piece: bytes) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[os.write(descriptor, left) :]
