@@ -7,6 +7,8 @@ import csv
 import io
 import json
 import os
+import random
+import re
 import signal
 import tempfile
 import time
@@ -24,10 +26,19 @@ from adapters import cli, reconciling
 from adapters.reconciliation_store import LOST
 from adapters.settings import Limits
 from ledger.embedded import SUPERUSER
-from tests.integration.statement_play import COLUMNS, Line, now, opened, played, write_csv
+from tests.integration.statement_play import (
+    COLUMNS,
+    Line,
+    Player,
+    now,
+    opened,
+    played,
+    write_csv,
+)
 from tests.integration.test_operator_api import WHOLE, Service, serving
 
 ROWS = 300
+CENT = 1_000
 QUICK = replace(WHOLE, limits=Limits(answer_timeout_s=0.6, command_age_max_s=0.5))
 Run = Callable[..., tuple[int, str, str]]
 
@@ -171,6 +182,50 @@ def test_what_cannot_be_compared_ends_with_2_and_one_line(run, tmp_path, content
     (line,) = err.splitlines()
     assert problem in line
     assert line.startswith("wallet-ledger: ")
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+
+
+async def test_the_example_of_the_readme_is_what_comes_out(
+    postgres, databases, template_database, tmp_path, capsysbinary
+):
+    """Whoever tries it for the first time holds what he sees against this page."""
+    section = README[README.index("### Reconciliation\n") :]
+    (example,) = re.findall(r"^```csv\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[:1]
+    shown = json.loads(re.findall(r"^```json\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[0])
+    with databases.fresh(template_database) as name:
+        url = postgres.url(name)
+        begins = now()
+        async with opened(url, 1) as ledger:
+            anna, ben = (Player(ledger, each, random.Random(0)) for each in ("anna", "ben"))
+            for player in (anna, ben):
+                await player.seat()
+            await anna.book("bet", "b-1", "r-1", amount=10 * CENT * 100)
+            await anna.book("win", "w-1", "r-1", amount=24 * CENT * 100)
+            await ben.book("bet", "b-3", "r-3", amount=750 * CENT)
+            await ben.book("bet", "b-4", "r-4", amount=100 * CENT)
+        configuration = tmp_path / "wallet-ledger.toml"
+        configuration.write_text(
+            f'[database]\nurl = "{url}"\n[limits]\nanswer_timeout_s = 0.6\n'
+            "command_age_max_s = 0.5\n"
+            '[integrations.slots]\nprotocol = "betbrothers"\nsecrets = ["shared"]\n'
+        )
+        configuration.chmod(0o600)
+        statement, found = tmp_path / "january-31.csv", tmp_path / "found.json"
+        statement.write_text(example)
+        words = ["reconcile", "--config", str(configuration), "--integration", "slots"]
+        words += ["--edge", "0", "--from", begins.isoformat(), "--to", now().isoformat()]
+        words += ["-o", str(found), str(statement)]
+        code = await asyncio.to_thread(cli.run, words)
+    out = capsysbinary.readouterr().out.decode()
+    assert code == 1
+    assert out in section
+    differences = json.loads(found.read_bytes())["differences"]
+    (mismatch,) = [each for each in differences if each["kind"] == "amount_mismatch"]
+    for name in ("movement_id", "recorded_at"):
+        mismatch["ledger"][name] = "..."
+    assert mismatch == shown
 
 
 # --- by the operator API ---------------------------------------------------------------

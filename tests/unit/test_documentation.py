@@ -27,6 +27,9 @@ from ledger import bets
 from ledger.commands import Policy
 from ledger.refusals import Refusal
 from projections.exceptions import KINDS
+from projections.statements.findings import AT_THE_EDGE, NOTED
+from projections.statements.findings import KINDS as DIFFERENCES
+from projections.statements.form import COLUMNS, WORDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -279,6 +282,19 @@ def test_every_kind_of_exception_is_documented():
     """The report is asked for one by its name."""
     (line,) = re.findall(r"The kinds of exceptions: (.*?)\.", section("The reports"), re.DOTALL)
     assert tuple(names(line)) == KINDS
+
+
+def test_everything_about_reconciliations_is_documented_and_nothing_else():
+    """Support decides by a kind what to do; a file is written by this page."""
+    documented = first_names("Reconciliation")
+    operations = [row for row in rows("Reconciliation") if row[0] in set(WORDS.values())]
+    words = {word: row[0] for row in operations for word in names(row[1])}
+    assert words == {word: each for word, each in WORDS.items() if each != "rollback"}
+    assert documented == [*COLUMNS, *DIFFERENCES, *NOTED]
+    runbook = (ROOT / "deploy" / "runbooks" / "reconciliation.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| ([^|]+)", runbook, re.MULTILINE)
+    in_runbook = {name for cell in cells for name in names(cell)}
+    assert in_runbook == {*DIFFERENCES, AT_THE_EDGE}
 
 
 def noted(module: str) -> set[str]:
