@@ -117,6 +117,16 @@ class Player:
 
     async def book(self, operation: str, transaction_id: str, round_id: str, **more: Any) -> Line:
         """One call that moves money, and its row."""
+        command = self.command(operation, transaction_id, round_id, **more)
+        await self._execute(command)
+        reference = transaction_id if "original" in more else ""
+        amount = more["amount"]
+        return Line(transaction_id, operation, amount, "EUR", self.player_id, round_id, reference)
+
+    def command(
+        self, operation: str, transaction_id: str, round_id: str, **more: Any
+    ) -> c.GameCommand:
+        """One call; ``original``: the key of what it undoes."""
         amount = more.pop("amount", None)
         original = more.pop("original", None)
         kind: Any = _CONTROL.get(operation) or _UNDOES[operation]
@@ -136,9 +146,8 @@ class Player:
         }
         if original is not None:
             fields["original_key"] = original
-        await self._execute(kind(**fields))
-        reference = "" if original is None else transaction_id
-        return Line(transaction_id, operation, amount, "EUR", self.player_id, round_id, reference)
+        command: c.GameCommand = kind(**fields)
+        return command
 
     async def _round(self) -> None:
         round_id = self._identifier()

@@ -8,17 +8,34 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from msgspec.structs import replace
+from psycopg.conninfo import conninfo_to_dict
 
 from adapters.providers.betbrothers import BetBrothersProvider
+from ledger.codec import partition_of
 from ledger.currencies import Currencies
+from ledger.embedded import SUPERUSER
+from ledger.refusals import Refused
+from ledger.sql import schema_name
+from projections.reports.errors import UnsoundEvents
 from projections.reports.period import Period
 from projections.reports.service import Reports
 from projections.statements.findings import KINDS, Outcome
 from projections.statements.service import Asked, Reconciler
-from tests.integration.statement_play import Faults, now, opened, played, write_csv, write_jsonl
+from tests.integration.statement_play import (
+    Faults,
+    Player,
+    now,
+    opened,
+    played,
+    write_csv,
+    write_jsonl,
+)
 
 SEED = 20
+EUR = 100_000
 
 
 @pytest.fixture
@@ -76,3 +93,105 @@ async def test_every_planted_fault_is_found_and_nothing_else(url, tmp_path, rows
     assert faulty.counts == dict.fromkeys(KINDS, each)
     assert named(faulty) == faults.planted
     assert faulty.left_out == 0
+
+
+async def test_what_was_booked_before_the_period_is_looked_up_by_its_key(url, tmp_path):
+    """A provider's clock is not ours: of some thousand rows a day a few are another day's here."""
+    async with opened(url, 2) as ledger:
+        seats, early = await played(ledger, 2_500, SEED, players=10)
+        begins = now()
+        for seat in seats:
+            await seat.play(10)
+    late = [line for seat in seats for line in seat.lines][len(early) :]
+    everything = [line for seat in seats for line in seat.lines]
+    assert late
+    inside = len(everything) - len(early)
+    file = write_csv(tmp_path / "all.csv", everything)
+    outcome = await reconciled(url, file, begins, now())
+    assert outcome.differ == 0, outcome.differences[:3]
+    assert outcome.noted["booked_outside_period"] == len(early)
+    assert outcome.noted["matched"] == inside
+    assert {row.unexplained for row in outcome.totals} == {"0.00"}
+    wrong = [replace(line, amount=line.amount + 1) for line in early[:3]]
+    file = write_csv(tmp_path / "wrong.csv", wrong)
+    outcome = await reconciled(url, file, begins, now())
+    assert outcome.counts["amount_mismatch"] == 3
+    assert outcome.counts["missing_in_statement"] == inside
+
+
+async def test_only_the_integration_that_was_asked_for_is_compared(url, tmp_path):
+    """Two providers may use one id, and each has a statement of its own."""
+    begins = now()
+    async with opened(url, 2) as ledger:
+        player = Player(ledger, "anna", random.Random(1))
+        await player.seat()
+        mine = await player.book("bet", "t1", "r1", amount=EUR)
+        other = {"integration": "tables", "session": None, "tags": {"jackpot": {}}}
+        theirs = await player.book("win", "t2", "r2", amount=EUR, **other)
+    file = write_csv(tmp_path / "statement.csv", [mine, theirs])
+    outcome = await reconciled(url, file, begins, now())
+    assert named(outcome) == {key: set() for key in KINDS} | {"missing_in_ledger": {"t2"}}
+
+
+async def test_what_moves_nothing_comes_from_the_wallet_as_it_is_described(url, tmp_path):
+    """A cancelled bet that never came, a refund that came twice, a lost round, a refused call."""
+    begins = now()
+    async with opened(url, 2) as ledger:
+        player = Player(ledger, "anna", random.Random(1))
+        await player.seat()
+        bet = await player.book("bet", "b1", "r1", amount=EUR)
+        refund = await player.book("refund", "b1", "r1", amount=EUR, original="bet:b1")
+        again = await player.book("refund", "f9", "r1", amount=EUR, original="bet:b1")
+        gone = player.command("refund", "b2", "r2", amount=EUR, original="bet:b2")
+        assert isinstance(await ledger.execute(gone), Refused)
+        late = player.command("bet", "b2", "r2", amount=EUR)
+        assert isinstance(await ledger.execute(late), Refused)
+        dear = player.command("bet", "b3", "r3", amount=10**17)
+        assert isinstance(await ledger.execute(dear), Refused)
+        await player.book("bet", "b4", "r4", amount=0)
+        await player.book("win", "w4", "r4", amount=0)
+    ends = now()
+    lines = [bet, replace(refund, reference="b1")]
+    fits = await reconciled(url, write_csv(tmp_path / "fits.csv", lines), begins, ends)
+    assert fits.differ == 0, fits.differences
+    assert fits.noted["moved_nothing"] == 4
+    cancelled = [
+        replace(bet, transaction_id="b2", round_id="r2"),
+        replace(bet, transaction_id="b2", round_id="r2", operation="refund"),
+    ]
+    both = await reconciled(url, write_csv(tmp_path / "both.csv", lines + cancelled), begins, ends)
+    assert both.differ == 0, both.differences
+    assert both.noted["cancelled_before_booking"] == 1
+    charged = replace(again, reference="b1")
+    refused = replace(bet, transaction_id="b3", round_id="r3")
+    wrong = await reconciled(
+        url, write_csv(tmp_path / "wrong.csv", [*lines, charged, refused]), begins, ends
+    )
+    assert named(wrong) == {key: set() for key in KINDS} | {
+        "missing_in_ledger": {"b3"},
+        "amount_mismatch": {"f9"},
+    }
+
+
+async def test_a_key_whose_event_is_gone_or_another_stops_the_comparison(
+    url, postgres, databases, tmp_path
+):
+    """It would be missing in the ledger, and a provider blamed for what somebody did here."""
+    begins = now()
+    async with opened(url, 2) as ledger:
+        player = Player(ledger, "anna", random.Random(1))
+        await player.seat()
+        lines = [await player.book("bet", f"b{n}", f"r{n}", amount=EUR) for n in (1, 2)]
+    file = write_csv(tmp_path / "statement.csv", lines)
+    place = partition_of("anna", 2)
+    name = str(conninfo_to_dict(url)["dbname"])
+    for damage in (
+        "UPDATE {0}.transactions SET version = 6 WHERE key = 'bet:b1'",
+        "UPDATE {0}.transactions SET version = 99 WHERE key = 'bet:b1'",
+    ):
+        with psycopg.connect(postgres.url(name, SUPERUSER), autocommit=True) as connection:
+            schema = schema_name(place)
+            connection.execute(f"ALTER TABLE {schema}.transactions DISABLE TRIGGER ALL".encode())
+            connection.execute(damage.format(schema).encode())
+        with pytest.raises(UnsoundEvents, match="bet:b1"):
+            await reconciled(url, file, begins, now())

@@ -239,6 +239,15 @@ def test_where_ids_are_shared_another_operation_of_last_month_is_no_mismatch():
     assert compare([row("win")], [], [alone]).kinds == ["operation_mismatch"]
 
 
+def test_where_ids_are_shared_a_free_bet_does_not_stand_in_for_a_win():
+    """It moved nothing, so the statement need not have it: the win is a row of its own."""
+    free = booked(key="bet:t1", amount=0)
+    found = compare([row("win")], [free], keys_of=prefixed)
+    assert found.kinds == ["missing_in_ledger"]
+    assert found.noted == {"moved_nothing": 1}
+    assert compare([row("win")], [booked(amount=0)]).kinds == ["operation_mismatch"]
+
+
 @pytest.mark.parametrize("operation", ["refund", "reversal"])
 def test_a_rollback_is_whatever_was_rolled_back(operation):
     """Some statements do not say whether it was a bet or a win."""
@@ -374,6 +383,13 @@ def test_a_bet_that_was_cancelled_before_it_came_is_agreed_on():
     assert compare(dearer, [tombstone]).kinds == ["missing_in_ledger", "amount_mismatch"]
     dollars = [row(transaction_id="b1", currency="USD"), rows[1]]
     assert compare(dollars, [tombstone]).kinds == ["missing_in_ledger", "amount_mismatch"]
+
+
+def test_a_cancellation_that_stands_twice_with_two_amounts_is_named_twice():
+    """Neither of the two may get lost because the other one waits for its bet."""
+    tombstone = nothing(RefundTombstoned, "f1", refers_to="b1")
+    rows = [row("refund", "f1", amount=3), row("refund", "f1", amount=4, line=3)]
+    assert compare(rows, [tombstone]).kinds == ["amount_mismatch", "amount_mismatch"]
 
 
 def test_a_row_of_nothing_that_was_never_booked_is_missing_all_the_same():
