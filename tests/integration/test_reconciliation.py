@@ -126,7 +126,7 @@ async def test_only_the_integration_that_was_asked_for_is_compared(url, tmp_path
         player = Player(ledger, "anna", random.Random(1))
         await player.seat()
         mine = await player.book("bet", "t1", "r1", amount=EUR)
-        other = {"integration": "tables", "session": None, "tags": {"jackpot": {}}}
+        other: dict[str, Any] = {"integration": "tables", "session": None, "tags": {"jackpot": {}}}
         theirs = await player.book("win", "t2", "r2", amount=EUR, **other)
     file = write_csv(tmp_path / "statement.csv", [mine, theirs])
     outcome = await reconciled(url, file, begins, now())
