@@ -6,8 +6,10 @@ One is made by a process of its own, as reports are: a provider's call must not 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeAlias
 
 import psycopg
 import structlog
@@ -32,7 +34,10 @@ API_ROWS_MAX: Final = 1_000_000
 
 AT_ONCE: Final = 1
 UNDER_WAY_MAX: Final = 4
-"""Reconciliations that a worker takes on; all but `AT_ONCE` of them wait."""
+"""Reconciliations that a worker takes on, from the first byte; all but `AT_ONCE` of them wait."""
+
+Receive: TypeAlias = Callable[[], Awaitable[Received]]
+"""Receives a statement, once there is a place for it."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,29 +65,43 @@ class Reconciling:
         self._reconciler = reconciler
         self._store = ReconciliationStore(url)
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._places = asyncio.Semaphore(UNDER_WAY_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def check(self, asked: Asked) -> None:
-        """Raises `BadRequest` where it makes no sense, `ReportUnavailable` where too many wait."""
-        self._reconciler.check(asked)
-        if len(self._tasks) >= UNDER_WAY_MAX:
-            raise ReportUnavailable(f"{UNDER_WAY_MAX} reconciliations are under way: ask again")
+    async def begin(self, asked: Asked, receive: Receive, by: str) -> str:
+        """Receive a statement and begin to compare it; the reconciliation's name.
 
-    async def begin(self, asked: Asked, received: Received, by: str) -> str:
-        """Begin one; its name. The statement's file is removed when it is done.
-
-        Raises `psycopg.Error`.
+        Before anything is received it raises `BadRequest` where it makes no sense, and
+        `ReportUnavailable` where too many are under way; then what ``receive`` raises, and
+        `psycopg.Error`. The statement's file is removed when it is done with.
         """
+        self._reconciler.check(asked)
+        if self._places.locked():
+            raise ReportUnavailable(f"{UNDER_WAY_MAX} reconciliations are under way: ask again")
+        await self._places.acquire()
+        try:
+            received = await receive()
+            name = await self._note(asked, received, by)
+        except BaseException:
+            self._places.release()
+            raise
+        task = asyncio.create_task(self._run(name, asked, received), name="reconciliation")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return name
+
+    async def _note(self, asked: Asked, received: Received, by: str) -> str:
         name = movement_id()
         try:
             await self._store.begin(name, asked, received, by)
         except BaseException:
             received.remove()
             raise
-        task = asyncio.create_task(self._run(name, asked, received), name="reconciliation")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         return name
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._places.release()
 
     async def close(self) -> None:
         """Give up what is under way: it is noted as failed."""
@@ -94,7 +113,7 @@ class Reconciling:
     async def _run(self, name: str, asked: Asked, received: Received) -> None:
         try:
             async with asyncio.timeout(RECONCILIATION_S), self._turns:
-                work = partial(_make, self._reconciler, self._url, name, asked, received.path)
+                work = partial(_make, self._reconciler, self._url, name, asked, received)
                 await beside(work)
         except ReportError as error:
             await self._fail(name, str(error))
@@ -118,12 +137,12 @@ class Reconciling:
             log.warning("reconciliation_not_noted", id=name, error=str(error))
 
 
-def _make(reconciler: Reconciler, url: str, name: str, asked: Asked, path: str) -> None:
+def _make(reconciler: Reconciler, url: str, name: str, asked: Asked, received: Received) -> None:
     """The work of the process: compare, and keep what was found."""
 
     async def make() -> None:
-        with open(path, "rb") as file:  # noqa: ASYNC230, PTH123 - a process with nothing else to do
-            outcome = await reconciler.reconcile(asked, file)
-        await ReconciliationStore(url).finish(name, outcome)
+        await ReconciliationStore(url).finish(name, await reconciler.reconcile(asked, file))
 
-    asyncio.run(make())
+    with Path(received.path).open("rb") as file:
+        received.remove()  # whatever becomes of the worker, and of this process
+        asyncio.run(make())

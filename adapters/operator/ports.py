@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from adapters.reconciliation_store import Kept, Received
+from adapters.reconciliation_store import Kept
+from adapters.reconciling import Receive
 from ledger.commands import Command, SetGame
 from ledger.events import Event
 from ledger.seals import Seal
@@ -86,12 +87,11 @@ class Views(Protocol):
         """What a function of a module makes of the report of that name, beside the service."""
         ...
 
-    def check_reconciliation(self, asked: Asked) -> None:
-        """Raises `BadRequest` where it makes no sense, `ReportUnavailable` where too many wait."""
-        ...
+    async def begin_reconciliation(self, asked: Asked, receive: Receive, by: str) -> str:
+        """Receive the statement, and compare it beside the service; its name.
 
-    async def begin_reconciliation(self, asked: Asked, received: Received, by: str) -> str:
-        """Begin it beside the service; its name. The statement's file is taken over."""
+        What makes no sense, or finds no place, is refused before anything is received.
+        """
         ...
 
     async def reconciliation(self, name: str, after: int, limit: int) -> Kept | None:

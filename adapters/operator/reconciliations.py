@@ -117,11 +117,9 @@ async def reconcile(api: Api, call: ApiCall, given: ReconciliationQuery) -> Repl
             rows_max=API_ROWS_MAX,
             kept_max=API_KEPT_MAX,
         )
-        api.views.check_reconciliation(asked)
+        name = await api.views.begin_reconciliation(asked, call.upload.receive, call.actor)
     except BadRequest as error:
         malformed(str(error))
-    received = await call.upload.receive()
-    name = await api.views.begin_reconciliation(asked, received, call.actor)
     return Reply(202, ReconciliationBegun(id=name, status="running"))
 
 

@@ -13,7 +13,6 @@ from aiohttp import web
 
 from adapters.operator.problems import ProblemFound, malformed
 from adapters.reconciliation_store import Received
-from ledger.refusals import Refusal
 
 UPLOAD_BYTES_MAX: Final = 256 * 1024 * 1024
 """Largest file that a call may bring."""
@@ -41,21 +40,26 @@ class Upload:
         """The whole body in a temporary file, which is the caller's to remove.
 
         Ends the call as malformed where it is too long or breaks off, as unavailable where it is
-        too slow.
+        too slow or there is no room for it.
         """
         if (self._request.content_length or 0) > self._bytes_max:
             self._too_long()
-        descriptor, path = tempfile.mkstemp(prefix="wallet-ledger-", suffix=".statement")
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._copy(descriptor, path)
-        except BaseException as error:
+                return await self._to_disk()
+        except TimeoutError:
+            raise ProblemFound("unavailable", "the body came too slowly") from None
+        except (ConnectionError, web.RequestPayloadError):
+            malformed("the body broke off")
+        except OSError as error:
+            raise ProblemFound("unavailable", f"the disk: {error.strerror}") from error
+
+    async def _to_disk(self) -> Received:
+        descriptor, path = tempfile.mkstemp(prefix="wallet-ledger-", suffix=".statement")
+        try:
+            return await self._copy(descriptor, path)
+        except BaseException:
             remove(path)
-            if isinstance(error, TimeoutError):
-                code = Refusal.UNAVAILABLE.value
-                raise ProblemFound(code, "the body came too slowly") from None
-            if isinstance(error, ConnectionError | web.RequestPayloadError):
-                raise ProblemFound("malformed_request", "the body broke off") from None
             raise
         finally:
             os.close(descriptor)

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from adapters.beside import Result
-from adapters.reconciliation_store import Kept, Received, ReconciliationStore
-from adapters.reconciling import Reconciling, configured_reconciler
+from adapters.reconciliation_store import Kept, ReconciliationStore
+from adapters.reconciling import Receive, Reconciling, configured_reconciler
 from adapters.reporting import Reporting, configured_reports
 from adapters.sealing import seal_now
 from adapters.settings import Settings
@@ -51,13 +51,9 @@ class DatabaseViews:
         """What becomes of the report of that name; see `Reporting.make`."""
         return await self._reporting.make(name, period, filters, finish)
 
-    def check_reconciliation(self, asked: Asked) -> None:
-        """See `Reconciling.check`."""
-        self._reconciling.check(asked)
-
-    async def begin_reconciliation(self, asked: Asked, received: Received, by: str) -> str:
+    async def begin_reconciliation(self, asked: Asked, receive: Receive, by: str) -> str:
         """See `Reconciling.begin`."""
-        return await self._reconciling.begin(asked, received, by)
+        return await self._reconciling.begin(asked, receive, by)
 
     async def reconciliation(self, name: str, after: int, limit: int) -> Kept | None:
         """See `ReconciliationStore.read`."""

@@ -36,6 +36,7 @@ from tests.integration.statement_play import (
     write_csv,
 )
 from tests.integration.test_operator_api import WHOLE, Service, serving
+from tests.integration.test_reports_api import move, wallet_session
 
 ROWS = 300
 CENT = 1_000
@@ -249,10 +250,10 @@ async def finished(service: Service, name: str) -> Any:
         await asyncio.sleep(0.1)
 
 
-async def posted(service: Service, story: Any, content: bytes) -> str:
+async def posted(service: Service, story: Any, content: bytes, integration: str = "slots") -> str:
     """Begin to reconcile the file with the story's time; its id."""
     begins, ends = (text.replace("+", "%2B") for text in story[:2])
-    query = f"integration=slots&from={begins}&to={ends}&edge=0"
+    query = f"integration={integration}&from={begins}&to={ends}&edge=0"
     answer = await service.post(f"/reconciliations?{query}", content, role="operator")
     assert answer.status == 202, answer.text
     return str(answer.json["id"])
@@ -369,3 +370,68 @@ async def test_one_that_died_with_its_worker_shows_as_failed_after_a_while(
         old = (await running.get("/reconciliations/old")).json
     assert (young["status"], young["error"]) == ("running", None)
     assert (old["status"], old["error"]) == ("failed", LOST)
+
+
+async def test_what_providers_really_send_is_matched_by_the_ids_they_sent(postgres, databases):
+    """Two protocols over HTTP: one whose ids are its own, one that uses an id for several calls."""
+    name = await asyncio.to_thread(databases.create, await asyncio.to_thread(databases.template, 2))
+    begins = now().isoformat()
+    try:
+        async with service(postgres.url(name)) as running:
+            await running.player("p1", real="100")
+            assert (await running.bet(await running.session(), "t1"))[0] == 200
+            session = await wallet_session(running, "p1")
+            tags = {"roundid": "r1", "gameid": "agt-54"}
+            await move(running, "debit", session, "d1", value="10.50", tags=tags)
+            await move(running, "debit", session, "d2", value=4, tags=tags)
+            await move(running, "rollback", session, "x2", query="&externalMovementId=d2")
+            credit = {**tags, "externalReferenceBet": "d1"}
+            await move(running, "credit", session, "c1", value="3.25001", tags=credit)
+            story = begins, now().isoformat()
+            header = b"transaction_id,operation,amount,currency,player_id,round_id,reference\n"
+            slots = header + b"t1,bet,2.50,EUR,p1,r1,\n"
+            gpas = header + (
+                b"d1,debit,10.5,EUR,p1,r1,\nd2,debit,4,EUR,p1,r1,\n"
+                b"x2,rollback,4.00,EUR,p1,r1,d2\nc1,credit,3.25001,EUR,p1,r1,d1\n"
+            )
+            wrong = gpas.replace(b"x2,rollback,4.00", b"x2,credit,4.00").replace(
+                b"3.25001", b"3.25"
+            )
+            shown = [
+                await finished(running, await posted(running, story, content, integration))
+                for integration, content in (("slots", slots), ("gpas", gpas), ("gpas", wrong))
+            ]
+    finally:
+        await asyncio.to_thread(databases.drop, name)
+    assert [each["status"] for each in shown] == ["done"] * 3
+    assert [each["noted"]["matched"] for each in shown] == [1, 4, 2]
+    assert [each["differences"] for each in shown[:2]] == [[], []]
+    found = [(each["kind"], each["transaction_id"]) for each in shown[2]["differences"]]
+    assert found == [("amount_mismatch", "c1"), ("operation_mismatch", "x2")]
+
+
+async def test_a_statement_that_is_still_coming_has_a_place_already(postgres, database, story):
+    """Ten uploads at once would otherwise fill the disk first, and be refused then."""
+    arriving = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"transaction_id,"
+        await arriving.wait()
+        yield b"operation,amount,currency\n"
+
+    async with service(postgres.url(database)) as running:
+        begins, ends = (text.replace("+", "%2B") for text in story[:2])
+        query = f"/reconciliations?integration=slots&from={begins}&to={ends}"
+        waiting = [
+            asyncio.create_task(running.post(query, slowly()))
+            for _ in range(reconciling.UNDER_WAY_MAX)
+        ]
+        await asyncio.sleep(0.5)
+        more = await running.post(query, b"whatever")
+        arriving.set()
+        begun = [await task for task in waiting]
+        shown = [await finished(running, answer.json["id"]) for answer in begun]
+        after = await running.post(query, b"whatever")
+    assert (more.status, more.code) == (503, "unavailable")
+    assert [each["status"] for each in shown] == ["done"] * reconciling.UNDER_WAY_MAX
+    assert after.status == 202

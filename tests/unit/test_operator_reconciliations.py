@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import tempfile
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -13,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from adapters.operator import application
+from adapters.operator import application, upload
 from adapters.operator.upload import Upload
 from adapters.reconciliation_store import LOST, Kept
 from projections.reports.errors import ReportUnavailable
@@ -132,6 +134,20 @@ async def test_a_file_that_comes_too_slowly_is_given_up(limited, temporary):
     async with running() as desk:
         answer = await desk.post(QUERY, slow())
     assert (answer.status, answer.code) == (503, "unavailable")
+    assert list(temporary.iterdir()) == []
+
+
+async def test_a_full_disk_is_unavailable_and_leaves_nothing_behind(temporary, monkeypatch):
+    """It may have room again in an hour; half a statement would be compared as a whole one."""
+
+    def full(_descriptor: int, _piece: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(upload, "_write", full)
+    async with running() as desk:
+        answer = await desk.post(QUERY, FILE)
+    assert (answer.status, answer.code) == (503, "unavailable")
+    assert answer.json["detail"] == "the disk: No space left on device"
     assert list(temporary.iterdir()) == []
 
 
