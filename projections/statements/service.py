@@ -52,6 +52,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             raise BadRequest("from, to: both are needed")
         if self.period.begins > now:
             raise BadRequest("from: lies in the future")
+        times = self.times(now)
+        if times.edge_begins > times.edge_ends:
+            raise BadRequest(
+                f"edge: {self.edge_s} s at both ends leave nothing of the period: say less"
+            )
 
     def times(self, now: datetime) -> Times:
         """The period as far as it is over, and its edges."""

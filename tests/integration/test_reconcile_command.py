@@ -171,6 +171,7 @@ def test_minor_units_and_other_headers_are_said_on_the_command_line(run, story, 
         ("x\n", ("--integration", "nobody"), "integration: 'nobody' is none of slots"),
         ("x\n", ("--column", "sum=Sum"), "column: 'sum=Sum' is not NAME=HEADER"),
         ("x\n", ("--tz", "Mars"), "tz: 'Mars' is no time zone"),
+        ("x\n", ("--edge", "60"), "edge: 60 s at both ends leave nothing of the period"),
         ("x\n", ("--from", "2999-01-01", "--to", "2999-01-01"), "from: lies in the future"),
     ],
 )
@@ -345,7 +346,7 @@ async def test_a_service_that_stops_gives_up_what_is_under_way_and_says_so(
             await posted(running, story, b"whatever") for _ in range(reconciling.UNDER_WAY_MAX)
         ]
         begins, ends = (text.replace("+", "%2B") for text in story[:2])
-        query = f"integration=slots&from={begins}&to={ends}"
+        query = f"integration=slots&from={begins}&to={ends}&edge=0"
         more = await running.post(f"/reconciliations?{query}", b"whatever")
         assert (more.status, more.code) == (503, "unavailable")
     async with service(url) as another:
@@ -421,7 +422,7 @@ async def test_a_statement_that_is_still_coming_has_a_place_already(postgres, da
 
     async with service(postgres.url(database)) as running:
         begins, ends = (text.replace("+", "%2B") for text in story[:2])
-        query = f"/reconciliations?integration=slots&from={begins}&to={ends}"
+        query = f"/reconciliations?integration=slots&from={begins}&to={ends}&edge=0"
         waiting = [
             asyncio.create_task(running.post(query, slowly()))
             for _ in range(reconciling.UNDER_WAY_MAX)

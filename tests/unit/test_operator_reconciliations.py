@@ -75,6 +75,10 @@ async def test_a_statement_is_received_whole_and_its_comparison_begun(temporary)
         ("?integration=slots&from=2025-01-31&to=2025-01-31&tz=Mars", "tz: 'Mars' is no time zone"),
         ("?integration=slots&from=2025-01-31&to=2025-01-31&column=sum=S", "column: 'sum=S'"),
         ("?integration=slots&from=2025-01-31&to=2025-01-31&edge=-1", "edge: expected a whole"),
+        (
+            "?integration=slots&from=2025-01-31&to=2025-01-31&edge=43201",
+            "edge: 43201 s at both ends leave nothing",
+        ),
         ("?integration=slots&from=2025-01-31&to=2025-01-31&minor_units=1", "minor_units: expected"),
         ("?integration=slots&from=2025-01-31&to=2025-01-31&more=1", "more"),
     ],
