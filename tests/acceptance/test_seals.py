@@ -62,11 +62,12 @@ async def test_what_is_booked_is_sealed_and_copied_by_itself(
     await play(service, "ann")
     until(lambda: health(service)["seals"] == "ok" and unsealed(service) == 0)
     until(lambda: len(list(copies.glob("*.jsonl"))) == 4)
+    # As the worker that answers last saw it: there may be more.
     newest = {each["partition"]: each["number"] for each in health(service)["newest_seals"]}
 
     def are_copied() -> bool:
         return all(
-            len((copies / f"seals-{partition:02d}.jsonl").read_bytes().splitlines()) == number
+            len((copies / f"seals-{partition:02d}.jsonl").read_bytes().splitlines()) >= number
             for partition, number in newest.items()
         )
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -265,7 +266,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where statements stand while they are compared."""
     folder = tmp_path / "received"
     folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    # Not `tempdir`: the processes beside the service have sockets there, whose paths must be short.
+    monkeypatch.setattr(tempfile, "mkstemp", partial(tempfile.mkstemp, dir=folder))
     return folder
 
 
