@@ -2,8 +2,9 @@ r"""Verifies an exported partition of a wallet-ledger against its seals, without
 
     python verify_log.py --key seals-public.pem [--key OLDER.pem] EVENTS.csv SEALS [--known KEPT]
 
-It needs Python 3.11 and `cryptography`. psql makes EVENTS.csv, with PGCLIENTENCODING=UTF8, in one
-line and for the partition in question:
+It is one file although a long one, to be read and carried alone. It needs Python 3.11 and
+`cryptography`. psql makes EVENTS.csv, with PGCLIENTENCODING=UTF8, in one line and for the partition
+in question:
 
     \copy (SELECT notification_id, originator_id, originator_version, topic, encode(state, 'hex')
     FROM ledger_p00.events ORDER BY notification_id) TO 'events-00.csv' (FORMAT csv)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psycopg
 import structlog
+from msgspec.structs import astuple
 from psycopg.errors import Diagnostic
 
 from ledger.chain import GENESIS
@@ -228,28 +229,9 @@ async def seals_behind(url: str, partition: int, after: int, limit: int) -> list
 
 
 def seal_of(partition: int, row: Any) -> Seal:
-    """The seal in a row of `seals_from` or `newest_seal`."""
-    return Seal(
-        partition=partition,
-        number=row[0],
-        through_id=row[1],
-        events=row[2],
-        root=row[3],
-        previous=row[4],
-        sealed_at=row[5],
-        key_id=row[6],
-        signature=row[7],
-    )
+    """The seal in a row of `seals_from` or `newest_seal`: its columns are a seal's fields."""
+    return Seal(**dict(zip(Seal.__struct_fields__, (partition, *row), strict=True)))
 
 
 def _row(seal: Seal) -> tuple[object, ...]:
-    return (
-        seal.number,
-        seal.through_id,
-        seal.events,
-        seal.root,
-        seal.previous,
-        seal.sealed_at,
-        seal.key_id,
-        seal.signature,
-    )
+    return astuple(seal)[1:]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
+import structlog
 from msgspec import Meta
 
 from adapters.operator.bodies import Body
@@ -13,6 +14,8 @@ from adapters.operator.problems import ProblemFound
 from adapters.operator.route import Api, ApiCall, Nothing, Reply, Route
 from ledger.sealing import NotSealed, SealsDiffer
 from ledger.seals import Seal, SealLine, line_of
+
+log = structlog.get_logger(__name__)
 
 SEALS_PAGE_MAX: Final = 1_000
 """Seals on one page at most."""
@@ -66,7 +69,8 @@ async def seal(api: Api, _call: ApiCall, _: SealBody) -> Reply:
     try:
         made = await api.views.seal()
     except NotSealed as error:
-        raise ProblemFound("unavailable", "not sealed") from error
+        log.warning("sealing_failed", error=str(error))
+        raise ProblemFound("unavailable", "not sealed; the log says why") from error
     except SealsDiffer as error:
         raise ProblemFound("internal", str(error)) from error
     return Reply(200, _newest(made))

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from structlog.testing import capture_logs
 
 from adapters.keys import SealSigner
 from adapters.operator.seals import SEALS_PAGE_MAX
@@ -202,9 +203,12 @@ async def test_without_a_key_nothing_is_sealed_and_all_is_shown(views):
 async def test_a_database_that_cannot_seal_is_unavailable(views, desk):
     """The caller tries again; what the database said is for the log."""
     views.failure = NotSealed("password=secret")
-    answer = await desk.post("/seals", {})
+    with capture_logs() as logs:
+        answer = await desk.post("/seals", {})
     assert (answer.status, answer.code) == (503, "unavailable")
     assert "secret" not in answer.text
+    (failed,) = [line for line in logs if line["event"] == "sealing_failed"]
+    assert failed["error"] == "password=secret"
 
 
 async def test_seals_that_differ_are_an_error_that_says_so(views, desk):
