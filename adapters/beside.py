@@ -11,18 +11,23 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, TypeVar
 
 from adapters.children import NICENESS
 from adapters.telemetry import configure_logging
-from projections.reports.errors import ReportError, ReportProcessLost
+from projections.reports.errors import ReportError, ReportProcessLost, ReportTooLong
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
 # Read once, where the processes are forked from.
-_CONTEXT.set_forkserver_preload(["adapters.operator.reports", "adapters.operator.gpas_report"])
+_CONTEXT.set_forkserver_preload(
+    ["adapters.operator.reports", "adapters.operator.gpas_report", "adapters.evidence"]
+)
+
+TIMEOUT_S: Final = 60.0
+"""How long a call may have something made."""
 
 Result = TypeVar("Result")
 
@@ -44,6 +49,18 @@ async def beside(work: Callable[[], Result]) -> Result:
         raise answer
     result: Result = answer
     return result
+
+
+async def in_time(making: Coroutine[Any, Any, Result]) -> Result:
+    """What is made within `TIMEOUT_S`. Raises `ReportTooLong`."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await making
+    except TimeoutError:
+        raise ReportTooLong(
+            f"not made within {TIMEOUT_S:.0f} s: narrow the period or the filters, or use the"
+            " command line"
+        ) from None
 
 
 def _receive(process: BaseProcess, receiver: Connection, sender: Connection) -> tuple[bool, Any]:

@@ -19,6 +19,7 @@ from adapters.telemetry import configure_console
 
 COMMANDS: Mapping[str, str] = {
     "audit": "adapters.cli_audit",
+    "evidence": "adapters.cli_evidence",
     "expire-rounds": "adapters.cli_expire_rounds",
     "init": "adapters.cli_init",
     "project": "adapters.cli_project",

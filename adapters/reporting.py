@@ -7,16 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from adapters.beside import Result, beside
+from adapters.beside import Result, beside, in_time
 from adapters.settings import Settings
 from projections.reports.asked import Filters
-from projections.reports.errors import ReportTooLong
 from projections.reports.period import Period
 from projections.reports.report import Report
 from projections.reports.service import Reports
-
-REPORT_TIMEOUT_S: Final = 60.0
-"""How long the making of a report may take."""
 
 _AT_ONCE: Final = 2
 
@@ -62,14 +58,4 @@ def _make(
     filters: Filters,
     finish: Callable[[Report], Result],
 ) -> Result:
-    async def in_time() -> Report:
-        try:
-            async with asyncio.timeout(REPORT_TIMEOUT_S):
-                return await reports.make(name, period, filters)
-        except TimeoutError:
-            raise ReportTooLong(
-                f"not made within {REPORT_TIMEOUT_S:.0f} s: narrow the period or the filters, or"
-                " use the command line"
-            ) from None
-
-    return finish(asyncio.run(in_time()))
+    return finish(asyncio.run(in_time(reports.make(name, period, filters))))

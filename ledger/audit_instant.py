@@ -1,4 +1,4 @@
-"""How an audit reads: one instant of the database, in the login's own rights, without a hurry."""
+"""How an audit reads: one instant of the database, without a hurry."""
 
 from __future__ import annotations
 
@@ -18,8 +18,13 @@ _SETTINGS: Final = {
 
 
 @asynccontextmanager
-async def one_instant(url: str, purpose: str) -> AsyncIterator[Connection]:
-    """A connection on which nothing changes until the block ends. Raises `psycopg.Error`."""
-    async with await connect(url, purpose, role=None, settings=_SETTINGS) as connection:
+async def one_instant(
+    url: str, purpose: str, *, role: str | None = None
+) -> AsyncIterator[Connection]:
+    """A connection on which nothing changes until the block ends. Raises `psycopg.Error`.
+
+    ``role`` None: in the login's own rights.
+    """
+    async with await connect(url, purpose, role=role, settings=_SETTINGS) as connection:
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield connection

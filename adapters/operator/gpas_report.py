@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from adapters.beside import TIMEOUT_S
 from adapters.operator.bodies import Body, Identifier
 from adapters.operator.problems import malformed
 from adapters.operator.route import Api, ApiCall, Reply, Route
-from adapters.reporting import REPORT_TIMEOUT_S
 from projections.reports.asked import Filters
 from projections.reports.errors import BadRequest
 from projections.reports.formats import MEDIA_TYPES
@@ -124,6 +124,6 @@ GPAS_REPORT: Route[Any] = Route(
     takes=GpasQuery,
     answers={200: GpasReport},
     handler=get_gpas_report,
-    timeout_s=REPORT_TIMEOUT_S + 5,
+    timeout_s=TIMEOUT_S + 5,
 )
 """The call, outside of ``/api``."""

@@ -142,10 +142,12 @@ def _good(route: Route[Any], schema_of: dict[Any, Any]) -> dict[str, Any]:
     for status, answer in sorted(route.answers.items()):
         done = "The answer" if route.method == "GET" else _DONE[status]
         response: dict[str, Any] = {"description": done}
+        # JSON Schema cannot tell what is in a file.
+        content: dict[str, Any] = {kind.partition(";")[0]: {} for kind in route.downloads}
         if answer is not None:
-            # JSON Schema cannot tell what is in a file.
-            files: dict[str, Any] = {kind.partition(";")[0]: {} for kind in route.downloads}
-            response["content"] = {"application/json": {"schema": schema_of[answer]}} | files
+            content = {"application/json": {"schema": schema_of[answer]}} | content
+        if content:
+            response["content"] = content
         if route.downloads:
             response["headers"] = {"Content-Disposition": _header("Of a file: its name.")}
         responses[str(status)] = response

@@ -10,6 +10,7 @@ from adapters.reconciliation_store import Kept
 from adapters.reconciling import Receive
 from ledger.commands import Command, SetGame
 from ledger.events import Event
+from ledger.evidence import Wanted
 from ledger.seals import Seal
 from ledger.service import Outcome
 from ledger.store import SessionRow, TransactionRow
@@ -75,7 +76,7 @@ class Journal(Protocol):
 
 
 class Views(Protocol):
-    """What is read beside the ledger: reports, reconciliations, rounds, past wallets, and seals.
+    """What is read beside the ledger: reports, evidence, rounds, past wallets, seals and so on.
 
     They raise `projections.reports.errors.ReportError` and `psycopg.Error`; wallets of the past
     `ledger.codec.UnreadableEvent` too.
@@ -85,6 +86,13 @@ class Views(Protocol):
         self, name: str, period: Period, filters: Filters, finish: Callable[[Report], Result]
     ) -> Result:
         """What a function of a module makes of the report of that name, beside the service."""
+        ...
+
+    async def evidence(self, player_id: str, wanted: Wanted) -> bytes:
+        """A bundle of evidence about the player, made beside the service.
+
+        Raises `ledger.evidence.NoSuchEvents`.
+        """
         ...
 
     async def begin_reconciliation(self, asked: Asked, receive: Receive, by: str) -> str:

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from adapters.beside import TIMEOUT_S
 from adapters.operator.bodies import Body, CurrencyCode, Identifier
 from adapters.operator.problems import ProblemFound, malformed
 from adapters.operator.rounds import Hours
 from adapters.operator.route import Api, ApiCall, Reply, Route
-from adapters.reporting import REPORT_TIMEOUT_S
 from projections.reports.asked import Filters
 from projections.reports.errors import BadRequest, UnknownPlayer
 from projections.reports.formats import MEDIA_TYPES, Format, finest, render
@@ -20,7 +20,7 @@ from projections.reports.period import read_period
 from projections.reports.registry import REPORTS
 from projections.reports.report import Report, ReportView, file_name
 
-_Edge = Annotated[
+Edge = Annotated[
     str | None,
     Meta(
         description="A date as YYYY-MM-DD (a whole day in the time zone), or a date with its time"
@@ -40,8 +40,8 @@ def _filter(name: str, what: str) -> Meta:
 class ReportQuery(Body, frozen=True, kw_only=True):
     """Period, format and filters. A filter that the report does not know is refused."""
 
-    begin: _Edge = msgspec.field(name="from", default=None)
-    end: _Edge = msgspec.field(name="to", default=None)
+    begin: Edge = msgspec.field(name="from", default=None)
+    end: Edge = msgspec.field(name="to", default=None)
     tz: Annotated[
         str | None,
         Meta(
@@ -103,7 +103,7 @@ ROUTES: tuple[Route[Any], ...] = (
         answers={200: ReportView},
         handler=get_report,
         problems=("not_found", "unknown_player"),
-        timeout_s=REPORT_TIMEOUT_S + 5,
+        timeout_s=TIMEOUT_S + 5,
         names={"name": tuple(REPORTS)},
         downloads=(MEDIA_TYPES["csv"], MEDIA_TYPES["parquet"]),
     ),

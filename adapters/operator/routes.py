@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from adapters.operator import (
+    evidence,
     games,
     history,
     movements,
@@ -41,6 +42,7 @@ ROUTES: tuple[Route[Any], ...] = (
     *history.ROUTES,
     *rounds.ROUTES,
     *reports.ROUTES,
+    *evidence.ROUTES,
     *reconciliations.ROUTES,
     *seals.ROUTES,
     Route(

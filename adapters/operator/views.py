@@ -1,4 +1,4 @@
-"""What the operator API reads beside the ledger: reports, rounds, past wallets, and seals."""
+"""What the operator API reads beside the ledger: reports, evidence, past wallets, and seals."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Final
 
 from adapters.beside import Result
+from adapters.evidence import Evidences, configured_bundles
 from adapters.reconciliation_store import Kept, ReconciliationStore
 from adapters.reconciling import Receive, Reconciling, configured_reconciler
 from adapters.reporting import Reporting, configured_reports
 from adapters.sealing import seal_now
 from adapters.settings import Settings
+from ledger.evidence import Wanted
 from ledger.sealing import newest_seals, seals_behind
 from ledger.seals import Seal
 from projections.reports.asked import Filters
@@ -43,6 +45,7 @@ class DatabaseViews:
         self._turns = asyncio.Semaphore(_READS_AT_ONCE)
         self._reconciliations = ReconciliationStore(url)
         self._reconciling = Reconciling(url, configured_reconciler(url, settings))
+        self._evidences = Evidences(configured_bundles(url, settings))
         self._reporting = Reporting(configured_reports(url, settings, rows_max=ROWS_MAX))
 
     async def report(
@@ -50,6 +53,10 @@ class DatabaseViews:
     ) -> Result:
         """What becomes of the report of that name; see `Reporting.make`."""
         return await self._reporting.make(name, period, filters, finish)
+
+    async def evidence(self, player_id: str, wanted: Wanted) -> bytes:
+        """See `Evidences.make`."""
+        return await self._evidences.make(player_id, wanted)
 
     async def begin_reconciliation(self, asked: Asked, receive: Receive, by: str) -> str:
         """See `Reconciling.begin`."""

@@ -136,6 +136,23 @@ FROM (
 WHERE place <= %(each_end)s OR place > found - %(each_end)s
 ORDER BY place
 
+-- name: calls_of_player
+-- Those that name the player, received between two moments, and those that carried one of the ids.
+SELECT
+    received_at, integration, operation, method, path, query, body, status, answer, outcome,
+    player_id, transaction_id, duration_us, remote, key_id, trace_id
+FROM ledger.calls
+WHERE player_id = %(player_id)s AND received_at BETWEEN %(begin)s AND %(end)s
+UNION
+SELECT
+    received_at, integration, operation, method, path, query, body, status, answer, outcome,
+    player_id, transaction_id, duration_us, remote, key_id, trace_id
+FROM unnest(%(integrations)s::text[], %(transaction_ids)s::text[])
+    AS wanted (integration, transaction_id)
+JOIN ledger.calls USING (integration, transaction_id)
+WHERE coalesce(player_id, %(player_id)s) = %(player_id)s
+ORDER BY received_at, trace_id
+
 -- name: lock_migrations
 SELECT pg_catalog.pg_try_advisory_lock(8350120260)
 
@@ -338,6 +355,33 @@ ORDER BY number DESC LIMIT 1
 SELECT notification_id, coalesce(substring(state FROM 1 FOR 32), '')
 FROM {schema}.events
 WHERE notification_id > %s ORDER BY notification_id LIMIT %s
+
+-- name: stretch
+-- A stretch of a stream.
+SELECT notification_id, originator_version, topic, state
+FROM {schema}.events
+WHERE originator_id = %s AND originator_version BETWEEN %s AND %s
+ORDER BY originator_version
+
+-- name: covering_seal
+-- The seal that covers an event, and the last event that those before it cover.
+SELECT
+    number, through_id, events, root, previous,
+    CASE WHEN sealed_at BETWEEN '0002-01-01' AND '9998-12-31' THEN sealed_at END AS sealed_at,
+    key_id, signature,
+    (
+        SELECT coalesce(max(before.through_id), 0) FROM {schema}.seals AS before
+        WHERE before.through_id < seals.through_id
+    )
+FROM {schema}.seals
+WHERE through_id >= %s ORDER BY through_id LIMIT 1
+
+-- name: covered_hashes
+-- As `hashes`.
+SELECT notification_id, coalesce(substring(state FROM 1 FOR 32), '')
+FROM {schema}.events
+WHERE notification_id > %s AND notification_id <= %s
+ORDER BY notification_id
 
 -- name: add_seal
 -- No row where another sealer was first.

@@ -323,6 +323,7 @@ def test_a_database_of_your_own_is_set_up_as_it_is_written():
             "BETBROTHERS_SECRET": "three",
         }
         make_key, *sealing = with_output(blocks(ROOT / "README.md", "Sealing the log"))
+        evidence = with_output(blocks(ROOT / "README.md", "Evidence in a dispute"))
         steps = [
             make_key,
             *with_output(blocks(ROOT / "README.md", "A database of your own")),
@@ -337,7 +338,7 @@ def test_a_database_of_your_own_is_set_up_as_it_is_written():
                     quiet = f"{block.text.rstrip()} 2>>log"
                     check(block, shown, shell.run(quiet))
             asyncio.run(register_some(environment["URL"], 4))
-            for block, shown in sealing:
+            for block, shown in (*sealing, *evidence):
                 script = block.text.replace("deploy/", f"{ROOT}/deploy/")
                 check(block, shown, shell.run("\n".join(_quiet(script))))
         service = Service(

@@ -150,7 +150,7 @@ async def test_what_makes_no_sense_is_refused_though_every_turn_is_taken(reporti
 
 async def test_a_report_that_takes_too_long_says_what_to_do(reporting, monkeypatch, database_url):
     """Who asks again and again for the same would never get it."""
-    monkeypatch.setattr("adapters.reporting.REPORT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("adapters.beside.TIMEOUT_S", 0.0)
     reports = Reports(database_url, 1, Currencies(), answer_s=0.5)
     with pytest.raises(ReportTooLong, match="narrow the period"):
         await asyncio.to_thread(_make, reports, "totals", EVER, Filters(), whose)

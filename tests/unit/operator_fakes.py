@@ -28,6 +28,7 @@ from ledger.commands import Command, Policy, SetGame, Stamp
 from ledger.currencies import Currencies
 from ledger.decisions import TOMBSTONE, Key, Known, Recall, Replayed, Transaction, first_answer
 from ledger.events import Event, Movement, RefundTombstoned, SessionOpened
+from ledger.evidence import Wanted
 from ledger.money import currency
 from ledger.player import Player, PlayerEvent, Session, evolve
 from ledger.refusals import Refusal, Refused
@@ -225,7 +226,7 @@ class MemoryViews:
     kept: Sequence[RoundRow] = ()
     sealed: Sequence[Seal] = ()
     failure: Exception | None = None
-    """Sealing raises this, where set."""
+    """Sealing, and the making of evidence, raise this where set."""
     reconciled: dict[str, Kept] = field(default_factory=dict)
     asked: list[Any] = field(default_factory=list)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
@@ -238,6 +239,13 @@ class MemoryViews:
         if self.made is None:
             raise ViewsBehind("the view totals is 3 events behind the log")
         return finish(self.made)
+
+    async def evidence(self, player_id: str, wanted: Wanted) -> bytes:
+        """Notes what was asked for; the test's failure, or a line that says so."""
+        self.asked.append((player_id, wanted))
+        if self.failure is not None:
+            raise self.failure
+        return b'{"record":"evidence"}\n'
 
     async def begin_reconciliation(self, asked: Asked, receive: Receive, by: str) -> str:
         """Notes what was asked for, and what the statement's file holds."""

@@ -40,14 +40,19 @@ EVENTS = 200
 UNSEALED = 5
 
 
-@cache
 def program() -> ModuleType:
     """`deploy/verify_log.py` as a module."""
-    spec = spec_from_file_location("verify_log", PROGRAM)
+    return loaded(PROGRAM.stem)
+
+
+@cache
+def loaded(name: str) -> ModuleType:
+    """A program of `deploy` as a module."""
+    spec = spec_from_file_location(name, PROGRAM.with_stem(name))
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
-    sys.modules["verify_log"] = module  # where its dataclasses look for their annotations
+    sys.modules[name] = module  # where its dataclasses look for their annotations
     spec.loader.exec_module(module)
     return module
 

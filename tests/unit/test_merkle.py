@@ -7,7 +7,9 @@ from hashlib import sha256
 import pytest
 
 from ledger import merkle
-from tests.unit.seal_fakes import program
+from tests.unit.seal_fakes import loaded, program
+
+root_of = loaded("verify_evidence").root_of
 
 LEAVES = tuple(
     map(
@@ -85,3 +87,35 @@ def test_a_leaf_is_no_inner_node(tree_type):
     two.add(b"b")
     one.add(sha256(b"\x00a").digest() + sha256(b"\x00b").digest())
     assert two.root() != one.root()
+
+
+def test_every_leaf_is_proven_in_a_tree_of_any_size_and_nowhere_else():
+    """By the ledger's path and the auditor's way up it, which share nothing but the RFC."""
+    for size in range(1, 40):
+        leaves = [number.to_bytes(2) for number in range(size)]
+        for place, leaf in enumerate(leaves):
+            path, root = merkle.path(leaves, place)
+            assert root == defined(leaves)
+            assert root_of(leaf, place, size, path) == root
+            for other in range(size):
+                assert (root_of(leaf, other, size, path) == root) == (other == place)
+            assert root_of(leaf, place, size, path[:-1]) != root or not path
+            assert root_of(leaf, place, size, [*path, root]) is None
+
+
+def test_the_audit_paths_of_the_rfc_are_found():
+    """RFC 9162, 2.1.5: a tree of seven leaves, and the paths of four of them."""
+    leaves = list(LEAVES[:7])
+    a, b, c, d, e, f, j = (sha256(b"\x00" + leaf).digest() for leaf in leaves)
+    g, h, i = (sha256(b"\x01" + x + y).digest() for x, y in ((a, b), (c, d), (e, f)))
+    k, m = (sha256(b"\x01" + x + y).digest() for x, y in ((g, h), (i, j)))
+    assert merkle.path(leaves, 0)[0] == [b, h, m]
+    assert merkle.path(leaves, 3)[0] == [c, g, m]
+    assert merkle.path(leaves, 4)[0] == [f, j, k]
+    assert merkle.path(leaves, 6)[0] == [i, k]
+
+
+@pytest.mark.parametrize(("place", "size"), [(0, 0), (-1, 3), (3, 3), (0, -1)])
+def test_what_is_in_no_tree_is_not_proven(place, size):
+    """A forged bundle may say any numbers."""
+    assert root_of(b"", place, size, []) is None

@@ -1,0 +1,221 @@
+"""A stretch of a player's events, with the proofs that seals cover them: evidence in a dispute.
+
+The events of a stretch are chained, so that one of them in a seal fixes all before it. Each seal
+that covers any comes with the audit path (RFC 9162, 2.1.3) of the last one that it covers: nobody
+else's events are needed to verify it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from ledger.chain import GENESIS, HASH_SIZE, link
+from ledger.codec import UnreadableEvent, decode, partition_of, player_stream
+from ledger.connections import Connection
+from ledger.events import Event
+from ledger.merkle import path
+from ledger.sealing import seal_of
+from ledger.seals import SealLine, leaf, line_of
+from ledger.sql import schema_name, statement
+
+_FETCH: Final = 2_000
+_VERSION_MAX: Final = 2**63 - 1
+
+
+class NoSuchEvents(Exception):
+    """The player has no event of such a round or transaction."""
+
+
+class NoSuchPlayer(NoSuchEvents):
+    """There is no such player."""
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events a dispute is about: those that fit all that is given.
+
+    ``begins`` is included, ``ends`` is not.
+    """
+
+    begins: datetime | None = None
+    ends: datetime | None = None
+    integration: str | None = None
+    round_id: str | None = None
+    transaction_id: str | None = None
+
+    def fits(self, event: Event) -> bool:
+        """Whether it is about that event."""
+        return (
+            (self.begins is None or event.recorded_at >= self.begins)
+            and (self.ends is None or event.recorded_at < self.ends)
+            and all(getattr(event, name, None) == each for name, each in self.of_play.items())
+        )
+
+    @property
+    def of_play(self) -> dict[str, str]:
+        """What is given beside the time, by the events' own names."""
+        names = ("integration", "round_id", "transaction_id")
+        return {name: each for name in names if (each := getattr(self, name)) is not None}
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """The player's events from version ``first`` to ``last``; none where that is one less.
+
+    ``previous`` is the chain hash before the first. ``began`` and ``ended`` are the times of the
+    first and the last one. ``currencies`` are those of all of the player's events.
+    """
+
+    first: int
+    last: int
+    previous: bytes
+    began: datetime | None
+    ended: datetime | None
+    currencies: Sequence[str]
+
+
+class EventRecord(msgspec.Struct, frozen=True, tag_field="record", tag="event"):
+    """An event; ``payload`` is the text that was stored, byte by byte, ``hash`` in hex."""
+
+    version: int
+    notification_id: int
+    name: str
+    hash: str
+    payload: str
+
+
+class SealRecord(msgspec.Struct, frozen=True, tag_field="record", tag="seal"):
+    """A seal, and the audit path (hex) to its root of the player's event ``version``.
+
+    ``place`` is that event's among those that the seal covers, from 0.
+    """
+
+    seal: SealLine
+    version: int
+    place: int
+    path: list[str]
+
+
+class Evidence:
+    """Reads a player's evidence on a connection whose transaction sees one instant.
+
+    ``wrong`` fills with what does not fit together: events that were altered, or seals that do not
+    cover what is there. Methods raise `psycopg.Error`.
+    """
+
+    def __init__(self, connection: Connection, partitions: int, player_id: str) -> None:
+        self.partition = partition_of(player_id, partitions)
+        self.stream = player_stream(player_id)
+        self.wrong: list[str] = []
+        self._connection = connection
+        self._schema = schema_name(self.partition)
+        self._places: list[tuple[int, int]] = []  # notification id and version
+        self._names: set[tuple[str, str]] = set()
+
+    @property
+    def transactions(self) -> Sequence[tuple[str, str]]:
+        """Integrations and transaction ids of the events that were read."""
+        return sorted(self._names)
+
+    async def find(self, wanted: Wanted) -> Stretch:
+        """Where the events that fit begin and end; all, if nothing is given.
+
+        A time without any is an empty stretch behind what was recorded before it. Raises
+        `NoSuchEvents`.
+        """
+        found: dict[str, Any] = {}
+        behind, before = 0, GENESIS
+        known, previous = 0, GENESIS
+        currencies = set()
+        async for _, version, name, state in self._events(1, _VERSION_MAX):
+            event = _readable(name, state)
+            if event is not None and hasattr(event, "currency"):
+                currencies.add(event.currency)
+            if wanted == Wanted() if event is None else wanted.fits(event):
+                found.setdefault("first", version)
+                found.setdefault("previous", previous)
+                found["last"] = version
+                if event is not None:
+                    found.setdefault("began", event.recorded_at)
+                    found["ended"] = event.recorded_at
+            known, previous = version, state[:HASH_SIZE]
+            if event is not None and (wanted.ends is None or event.recorded_at < wanted.ends):
+                behind, before = version, previous
+        if not known:
+            raise NoSuchPlayer("no such player")
+        if not found and wanted.of_play:
+            named = ", ".join(f"{name} {each!r}" for name, each in wanted.of_play.items())
+            raise NoSuchEvents(f"the player has no event of {named} in that time")
+        if not found:
+            found = {"first": behind + 1, "last": behind, "previous": before}
+        return Stretch(
+            **{"began": None, "ended": None, **found},
+            currencies=sorted(filter(None, currencies)),
+        )
+
+    async def events(self, stretch: Stretch) -> AsyncIterator[EventRecord]:
+        """The events of a stretch, in their order."""
+        previous, before = stretch.previous, stretch.first - 1
+        async for notification_id, version, name, state in self._events(
+            stretch.first, stretch.last
+        ):
+            digest, payload = state[:HASH_SIZE], state[HASH_SIZE:]
+            if version != before + 1:
+                self.wrong.append(f"event {version}: it follows version {before}")
+            elif digest != link(previous, self.stream, version, name, payload):
+                self.wrong.append(f"event {version}: its hash is not that of its content")
+            previous, before = digest, version
+            event = _readable(name, state)
+            transaction_id = getattr(event, "transaction_id", None)
+            if event is not None and transaction_id is not None:
+                self._names.add((event.integration, transaction_id))
+            self._places.append((notification_id, version))
+            yield EventRecord(
+                version, notification_id, name, digest.hex(), payload.decode(errors="replace")
+            )
+
+    async def seals(self) -> AsyncIterator[SealRecord]:
+        """The seals over the events that were read, as far as there are any."""
+        places = sorted(self._places)
+        start = 0
+        while start < len(places):
+            query = statement("covering_seal", self._schema)
+            cursor = await self._connection.execute(query, (places[start][0],))
+            row = await cursor.fetchone()
+            if row is None:
+                return
+            if None in row:
+                self.wrong.append(f"seal {row[0]}: it cannot be read")
+                return
+            *fields, after = row
+            seal = seal_of(self.partition, fields)
+            start = bisect_right(places, (seal.through_id, _VERSION_MAX))
+            notification_id, version = places[start - 1]
+            covered = await self._covered(after, seal.through_id)
+            place = [each[0] for each in covered].index(notification_id)
+            audit_path, root = path([leaf(*each) for each in covered], place)
+            if len(covered) != seal.events or root != seal.root:
+                self.wrong.append(f"seal {seal.number}: the events are not those that it covered")
+            yield SealRecord(line_of(seal), version, place, [each.hex() for each in audit_path])
+
+    async def _covered(self, after: int, through: int) -> list[tuple[int, bytes]]:
+        query = statement("covered_hashes", self._schema)
+        cursor = await self._connection.execute(query, (after, through))
+        return await cursor.fetchall()
+
+    async def _events(self, first: int, last: int) -> AsyncIterator[tuple[int, int, str, bytes]]:
+        async with self._connection.cursor("stretch", binary=True) as cursor:
+            cursor.itersize = _FETCH
+            await cursor.execute(statement("stretch", self._schema), (self.stream, first, last))
+            async for notification_id, version, name, state in cursor:
+                yield notification_id, version, name, state or b""
+
+
+def _readable(name: str, state: bytes) -> Event | None:
+    try:
+        return decode(name, memoryview(state)[HASH_SIZE:])
+    except UnreadableEvent:
+        return None
