@@ -12,6 +12,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, TypeVar
@@ -42,8 +43,9 @@ async def beside(work: Callable[[], Result]) -> Result:
     try:
         made, answer = await asyncio.to_thread(_receive, process, receiver, sender)
     except asyncio.CancelledError:
-        if process.pid is not None:
-            process.kill()  # nobody waits for it any more
+        with suppress(ValueError):  # it was closed this moment
+            if process.pid is not None:
+                process.kill()  # nobody waits for it any more
         raise
     if not made:
         raise answer
@@ -64,15 +66,19 @@ async def in_time(making: Coroutine[Any, Any, Result]) -> Result:
 
 
 def _receive(process: BaseProcess, receiver: Connection, sender: Connection) -> tuple[bool, Any]:
-    """Start the process and wait for its answer."""
-    with receiver:
-        try:
+    """Start the process and wait for its answer and its end."""
+    try:
+        with receiver:
             with sender:
                 process.start()
             answer: tuple[bool, Any] = receiver.recv()
+    except (EOFError, OSError) as error:
+        raise ReportProcessLost from error
+    finally:
+        # Now: an error's traceback would keep it, with its open files, until garbage is collected.
+        if process.pid is not None:
             process.join()
-        except (EOFError, OSError) as error:
-            raise ReportProcessLost from error
+        process.close()
     return answer
 
 

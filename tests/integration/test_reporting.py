@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pickle
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -63,6 +65,11 @@ def linger(note: Path, _: Report) -> None:
     note.with_suffix(".new").write_text(str(os.getpid()))
     note.with_suffix(".new").rename(note)
     time.sleep(60)
+
+
+def open_files() -> int:
+    """How many this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def wait_until(done: Callable[[], bool]) -> None:
@@ -120,6 +127,27 @@ async def test_a_report_that_nobody_waits_for_is_not_made_any_further(
     with pytest.raises(asyncio.CancelledError):
         await asked
     await asyncio.to_thread(wait_until, lambda: not Path("/proc", note.read_text()).exists())
+
+
+@pytest.mark.parametrize("finish", [whose, fail, die])
+async def test_no_report_leaves_open_files_behind(
+    reporting: Reporting, finish: Callable[[Report], object]
+) -> None:
+    """What piles up until garbage is collected may meet the limit of open files first."""
+
+    async def make() -> None:
+        with suppress(RuntimeError, ReportProcessLost):
+            await reporting.make("open-rounds", EVER, Filters(), finish)
+
+    await make()
+    gc.disable()  # what only it would close is open for as long as it has nothing to do
+    try:
+        before = open_files()
+        for _ in range(3):
+            await make()
+        assert open_files() <= before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
