@@ -22,6 +22,7 @@ from ledger.audit_seals import SEALS, SealsVerified, verify_seals
 from ledger.connections import ROLE as SERVICE_ROLE
 from ledger.currencies import Currencies
 from ledger.findings import Finding, Findings, told_error
+from ledger.guards import GUARDS, verify_guards
 from ledger.schema import check, check_currencies
 from ledger.seals import Seal
 from projections.audit import audit
@@ -39,7 +40,7 @@ _CHAIN, _SEALS, _VIEWS = "chain", "seals", "views"
 
 @click.command("audit")
 @config_option
-@click.argument("what", required=False, type=click.Choice([_CHAIN, _SEALS, _VIEWS]))
+@click.argument("what", required=False, type=click.Choice([_CHAIN, _SEALS, _VIEWS, GUARDS]))
 @click.option(
     "--quick", is_flag=True, help="Of the views: do not compare every row with a view made anew."
 )
@@ -58,7 +59,7 @@ _CHAIN, _SEALS, _VIEWS = "chain", "seals", "views"
 def command(
     *, settings: Settings, what: str | None, quick: bool, jobs: int, known: Sequence[Path]
 ) -> int:
-    """Verify the log itself (chain, seals) and what is made of it (views); all, if none is named.
+    """Verify the log (chain, seals), its views and its guards; all, if none is named.
 
     The service may go on. Exits with 1 at any difference, and names it.
 
@@ -72,6 +73,9 @@ def command(
     views: balances and rounds of every player, totals, and the journal are folded by other code
     than that of the views. Then every row is compared with a view made anew. A view that has
     stopped is a difference, and an event that cannot be folded.
+
+    guards: that what forbids changes is there as it was made: owners, rights, keys, checks,
+    triggers and functions of the log's tables; and nobody else's rights.
     """
     findings: list[Finding] = []
     with one_line_errors(), database_in_use(settings) as addresses:
@@ -82,6 +86,8 @@ def command(
             findings += _seals(settings, url, known)
         if what in (None, _VIEWS):
             findings += _views(settings, url, quick=quick)
+        if what in (None, GUARDS):
+            findings += _guards(settings, url)
     return DIFFERENCE if findings else DONE
 
 
@@ -167,6 +173,14 @@ def _read_own(copy: Path, partition: int, findings: Findings) -> Iterator[Seal]:
         findings.add(SEALS, str(error))
 
 
+def _guards(settings: Settings, url: str) -> list[Finding]:
+    asyncio.run(_check(url, settings, ()))
+    verified = asyncio.run(verify_guards(url, settings.database.partitions))
+    _list(verified.findings)
+    click.echo(f"{_count(verified.findings)} differences in {verified.guards} guards of the log")
+    return verified.findings
+
+
 async def _check(url: str, settings: Settings, roles: Sequence[str]) -> None:
     await check(url, settings.database.partitions, roles)
     await check_currencies(url, settings.currencies)
@@ -237,7 +251,8 @@ def _cells(row: Mapping[str, object] | None) -> str:
 
 def _list(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        click.echo(_visible(f"{finding.about}, partition {finding.partition}: {finding.what}"))
+        where = "" if finding.partition is None else f", partition {finding.partition}"
+        click.echo(_visible(f"{finding.about}{where}: {finding.what}"))
 
 
 def _visible(line: str) -> str:

@@ -18,11 +18,12 @@ SHOWN: Final = 20
 class Finding(msgspec.Struct, frozen=True):
     """A difference: between what is kept and what the events say, or between the events themselves.
 
-    ``about``: the table or view. ``count``: how many differences it stands for.
+    ``about``: the table or view. ``partition`` None: of none alone. ``count``: how many differences
+    it stands for.
     """
 
     about: str
-    partition: int
+    partition: int | None
     what: str
     count: int = 1
 

@@ -443,3 +443,110 @@ WHERE begun.id = %s
 -- name: reconciliation_differences
 SELECT number, content::text FROM ledger.reconciliation_differences
 WHERE id = %s AND number > %s ORDER BY number LIMIT %s
+
+-- name: guards
+-- What keeps a schema's tables from being changed, a line each: owners, keys, checks, triggers,
+-- functions, and rights but those to read. Bodies are hashed without the schema's name.
+WITH own AS (
+    SELECT oid, nspname, nspowner, nspacl FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s
+), tables AS (
+    SELECT pg_class.* FROM pg_catalog.pg_class
+    WHERE relnamespace = (SELECT oid FROM own) AND relname = ANY (%(tables)s::name[])
+), functions AS (
+    SELECT
+        pg_proc.*,
+        format('function %%s(%%s)', proname, pg_get_function_identity_arguments(pg_proc.oid)) AS told
+    FROM pg_catalog.pg_proc WHERE pronamespace = (SELECT oid FROM own)
+), grants AS (
+    SELECT 'schema' AS told, nspowner AS owner, coalesce(nspacl, acldefault('n', nspowner)) AS acl
+    FROM own
+    UNION ALL
+    SELECT format('table %%s', relname), relowner, coalesce(relacl, acldefault('r', relowner))
+    FROM tables
+    UNION ALL
+    SELECT format('table %%s column %%s', relname, attname), relowner, attacl
+    FROM tables JOIN pg_catalog.pg_attribute ON attrelid = tables.oid AND attacl IS NOT NULL
+    UNION ALL
+    SELECT told, proowner, coalesce(proacl, acldefault('f', proowner)) FROM functions
+)
+SELECT line FROM (
+    SELECT format('schema: owner %%s', nspowner::regrole) FROM own
+    UNION ALL
+    SELECT format('table %%s: owner %%s', relname, relowner::regrole) FROM tables
+    UNION ALL
+    SELECT format('table %%s: row security', relname) FROM tables WHERE relrowsecurity
+    UNION ALL
+    SELECT format('table %%s: rule %%s', relname, rulename)
+    FROM tables JOIN pg_catalog.pg_rewrite ON ev_class = tables.oid
+    UNION ALL
+    SELECT format(
+        'table %%s: column %%s %%s%%s', relname, attname, format_type(atttypid, atttypmod),
+        CASE WHEN attnotnull THEN ', not null' ELSE '' END
+    )
+    FROM tables JOIN pg_catalog.pg_attribute ON attrelid = tables.oid
+    WHERE attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT format('table %%s: unique (%%s)', relname, (
+        SELECT string_agg(attname, ', ' ORDER BY place)
+        FROM unnest(indkey::smallint[]) WITH ORDINALITY AS part (number, place)
+        LEFT JOIN pg_catalog.pg_attribute ON attrelid = tables.oid AND attnum = part.number
+    ))
+    FROM tables JOIN pg_catalog.pg_index ON indrelid = tables.oid
+    WHERE indisunique AND indisvalid AND indisready AND indpred IS NULL AND indexprs IS NULL
+    UNION ALL
+    SELECT format('table %%s: check %%s', relname, conname)
+    FROM tables JOIN pg_catalog.pg_constraint ON conrelid = tables.oid AND contype = 'c'
+    WHERE convalidated AND pg_get_constraintdef(pg_constraint.oid) NOT LIKE '%%NOT ENFORCED%%'
+    UNION ALL
+    SELECT format(
+        'table %%s: trigger %%s, type %%s, %%s%%s, calls %%s', relname, tgname, tgtype,
+        CASE tgenabled
+            WHEN 'A' THEN 'always' WHEN 'O' THEN 'unless replicated' WHEN 'R' THEN 'if replicated'
+            ELSE 'switched off'
+        END,
+        CASE WHEN tgqual IS NULL THEN '' ELSE ', sometimes' END, tgfoid::regproc
+    )
+    FROM tables JOIN pg_catalog.pg_trigger ON tgrelid = tables.oid
+    WHERE NOT tgisinternal
+    UNION ALL
+    SELECT format(
+        '%%s: owner %%s, %%s, %%s, body %%s', told, proowner::regrole,
+        CASE WHEN prosecdef THEN 'owner''s rights' ELSE 'caller''s rights' END,
+        coalesce(array_to_string(proconfig, ' '), 'no settings'),
+        encode(sha256(convert_to(replace(prosrc, (SELECT nspname FROM own), '<schema>'), 'UTF8')), 'hex')
+    )
+    FROM functions
+    UNION ALL
+    SELECT format(
+        '%%s: granted to %%s: %%s', told,
+        CASE given.grantee WHEN 0 THEN 'everybody' ELSE given.grantee::regrole::text END,
+        string_agg(
+            given.privilege_type || CASE WHEN given.is_grantable THEN ' to pass on' ELSE '' END,
+            ', ' ORDER BY given.privilege_type
+        )
+    )
+    FROM grants CROSS JOIN LATERAL aclexplode(acl) AS given
+    WHERE given.grantee <> owner AND given.privilege_type NOT IN ('SELECT', 'USAGE')
+    GROUP BY told, given.grantee
+) AS told (line)
+ORDER BY line
+
+-- name: role_guards
+-- What the ledger's roles may do beyond what they were granted, a line each.
+SELECT line FROM (
+    SELECT format('role %%s: %%s', rolname, concat_ws(', ',
+        'there',
+        CASE WHEN rolcanlogin THEN 'logs in' END,
+        CASE WHEN rolsuper THEN 'superuser' END,
+        CASE WHEN rolcreaterole THEN 'makes roles' END,
+        CASE WHEN rolcreatedb THEN 'makes databases' END,
+        CASE WHEN rolreplication THEN 'replicates' END,
+        CASE WHEN rolbypassrls THEN 'bypasses row security' END
+    ))
+    FROM pg_catalog.pg_roles WHERE rolname = ANY (%(roles)s::name[])
+    UNION ALL
+    SELECT format('role %%s: member of %%s', member::regrole, roleid::regrole)
+    FROM pg_catalog.pg_auth_members
+    WHERE member IN (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = ANY (%(roles)s::name[]))
+) AS told (line)
+ORDER BY line

@@ -25,9 +25,11 @@ from urllib.request import urlopen
 
 import psycopg
 import pytest
+from msgspec.structs import astuple
 
 from ledger.commands import RegisterPlayer
 from ledger.embedded import DATABASE, SUPERUSER, EmbeddedPostgres
+from ledger.guards import expected
 from ledger.postgres_programs import binaries
 from ledger.schema import initialise
 from tests.acceptance.service import free_port
@@ -38,6 +40,8 @@ BIN = Path(sys.executable).parent
 START_S = 60
 BLOCK_S = 120
 DONE = "----- done"
+GUARDS = sum(map(len, astuple(expected())))
+"""Of a ledger of one partition."""
 
 pytestmark = [
     # The shell's tools are the reader's, not the product's: `make test` must pass without them.
@@ -341,6 +345,7 @@ def test_a_database_of_your_own_is_set_up_as_it_is_written():
             for block, shown in (*sealing, *evidence):
                 script = block.text.replace("deploy/", f"{ROOT}/deploy/")
                 check(block, shown, shell.run("\n".join(_quiet(script))))
+            shell.run(f"wallet-ledger audit guards --config {config} 2>>log")
         service = Service(
             [f"{BIN}/wallet-ledger", "serve", "--config", str(config)], port, place / "out"
         )
@@ -382,6 +387,7 @@ def test_the_runbook_moves_a_ledger_to_another_server():
             "0 differences in 2 events (players and games: 1)",
             "0 differences in 0 seals of 0 events (known from elsewhere: 0); not sealed: 2 events",
             "0 differences between the views and the events",
+            f"0 differences in {GUARDS} guards of the log",
         ]
         with psycopg.connect(environment["URL"]) as connection:
             rows = connection.execute("SELECT count(*) FROM ledger_p00.events").fetchall()
