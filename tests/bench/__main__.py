@@ -74,7 +74,7 @@ def _about(postgres: Postgres, options: Options) -> dict[str, str]:
         "database": f"{database}, fsync and synchronous_commit on, Unix socket",
         "method": f"medians of {options.rounds} interleaved rounds of {options.seconds:g} s, "
         "shares within a round; "
-        "database, service and load generator share the cores; closed loop; "
+        "database, service and load generator share the cores; closed loop but for part o; "
         "write-ahead log in use again, as after a day",
         "load at start": _load(),
     }

@@ -1,13 +1,25 @@
-"""The load generator: wrk with a script that sends each pre-signed request once (closed loop)."""
+"""The load generator: wrk with scripts that send each pre-signed request once.
+
+Closed loop: so many calls are always in flight. Open loop: so many calls a second come, whether
+those before them are answered or not.
+"""
 
 import json
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.bench.processes import BenchmarkError, run_tool
 from tests.bench.traffic import Lanes
 
-SCRIPT = Path(__file__).with_name("send_once.lua")
+CLOSED = Path(__file__).with_name("send_once.lua")
+OPEN = Path(__file__).with_name("send_paced.lua")
+START_S = 2.0
+"""Between wrk's start and the first call of an open loop: its threads are there by then."""
+GRACE_S = 3.0
+"""After the last call of an open loop: what is not answered by then is missing."""
 
 
 class LanesRanOut(BenchmarkError):
@@ -33,17 +45,7 @@ def send(lanes: Lanes, *, port: int, connections: int, seconds: float) -> Load:
 
     Raises LanesRanOut; what was sent until then counts as taken.
     """
-    threads = lanes.senders(connections)
-    positions = [str(position) for position in lanes.positions[:threads]]
-    command = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{round(seconds)}s"]
-    command += ["--timeout", "10s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}", "--"]
-    command += [str(lanes.directory), *positions]
-    output, cpu = run_tool(command)
-    report = json.loads(output.rsplit("RESULT ", 1)[1])
-    for number, (sent, position) in enumerate(report["lanes"]):
-        lanes.taken(number, requests=sent, position=position)
-    if report["exhausted"]:
-        raise LanesRanOut("the prepared requests ran out before the time did")
+    report, cpu = _wrk(CLOSED, lanes, (), port=port, connections=connections, seconds=seconds)
     return Load(
         answers=report["answers"],
         sent=sum(sent for sent, _ in report["lanes"]),
@@ -54,3 +56,63 @@ def send(lanes: Lanes, *, port: int, connections: int, seconds: float) -> Load:
         failures=report["refused"] + report["broken"] + report["timeouts"],
         cpu_seconds=cpu,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PacedLoad:
+    """What an open loop saw; a latency counts from when its call was due."""
+
+    answers: int
+    sent: int
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    failures: int
+    cpu_seconds: float
+
+
+def send_paced(
+    lanes: Lanes, *, port: int, connections: int, per_second: float, seconds: float
+) -> PacedLoad:
+    """Send so many calls a second, evenly, each connection on its own; one lane a connection.
+
+    Calls that are not answered are failures. wrk waits in whole milliseconds: a latency may be one
+    too long. Raises LanesRanOut.
+    """
+    begins = time.monotonic() + START_S
+    arguments = [connections, per_second, begins, begins + seconds]
+    whole = START_S + seconds + GRACE_S
+    report, cpu = _wrk(OPEN, lanes, arguments, port=port, connections=connections, seconds=whole)
+    sent = sum(sent for sent, _ in report["lanes"])
+    return PacedLoad(
+        answers=report["answers"],
+        sent=sent,
+        p50_ms=report["p50_us"] / 1e3,
+        p99_ms=report["p99_us"] / 1e3,
+        p999_ms=report["p999_us"] / 1e3,
+        failures=report["refused"] + report["broken"] + sent - report["answers"],
+        cpu_seconds=cpu,
+    )
+
+
+def _wrk(
+    script: Path,
+    lanes: Lanes,
+    arguments: Sequence[object],
+    *,
+    port: int,
+    connections: int,
+    seconds: float,
+) -> tuple[dict[str, Any], float]:
+    """What the script reports, and the processor seconds that it took."""
+    threads = lanes.senders(connections)
+    command = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{round(seconds)}s"]
+    command += ["--timeout", "10s", "-s", str(script), f"http://127.0.0.1:{port}", "--"]
+    command += [str(lanes.directory), *map(str, arguments)]
+    output, cpu = run_tool([*command, *map(str, lanes.positions[:threads])])
+    report: dict[str, Any] = json.loads(output.rsplit("RESULT ", 1)[1])
+    for number, (sent, position) in enumerate(report["lanes"]):
+        lanes.taken(number, requests=sent, position=position)
+    if report["exhausted"]:
+        raise LanesRanOut("the prepared requests ran out before the time did")
+    return report, cpu

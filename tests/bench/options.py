@@ -14,6 +14,7 @@ PARTS = {
     "f": "throughput after two million events",
     "g": "first call of a player with 100 000 events",
     "h": "memory and start-up time",
+    "o": "latencies in an open loop: calls that come at a rate",
     "p": "a row per provider",
     "v": "the views: catching up, lag under load, rebuild",
 }
@@ -27,6 +28,7 @@ class Options:
     """A run: which parts, how long, on how many players and events."""
 
     parts: frozenset[str]
+    quick: bool
     rounds: int
     seconds: float
     tries: int
@@ -55,6 +57,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         parser.error(f"part v needs --events of {VIEWS_EVENTS_MIN} at least")
     return Options(
         parts=parts,
+        quick=quick,
         rounds=chosen.rounds or (1 if quick else 3),
         seconds=chosen.seconds or (2.0 if quick else 5.0),
         tries=chosen.tries or (1 if quick else 3),

@@ -7,6 +7,7 @@ from tests.bench.bare_sql import BareSql, prepare_bare_sql
 from tests.bench.databases import Postgres
 from tests.bench.history import History
 from tests.bench.measures import Figure, Sample, Scenario, disturbed, find, medians
+from tests.bench.open_loop import OpenLoop
 from tests.bench.options import Options
 from tests.bench.over_http import SIDE_LEVELS, library_server, null_server, signed_server
 from tests.bench.providers import Providers
@@ -63,6 +64,9 @@ class Plan:
                 memory = service.peak_memory_bytes() / 2**20
                 figures.append(Figure(f"peak memory of {service.shape}", memory, "MiB"))
                 figures.append(Figure(f"start to answer of {service.shape}", service.start_s, "s"))
+        if "o" in self._options.parts:
+            open_loop = OpenLoop(self._options, self._postgres, self._stack, self._say)
+            figures += open_loop.figures()
         if self._options.parts & set("fgv"):
             history = History(self._options, self._postgres, self._stack, self._say)
             figures += history.figures()
