@@ -53,7 +53,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         if self.period.begins > now:
             raise BadRequest("from: lies in the future")
         times = self.times(now)
-        if times.edge_begins > times.edge_ends:
+        if times.edge_begins >= times.edge_ends:
             raise BadRequest(
                 f"edge: {self.edge_s} s at both ends leave nothing of the period: say less"
             )

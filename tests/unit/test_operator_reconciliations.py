@@ -80,6 +80,10 @@ async def test_a_statement_is_received_whole_and_its_comparison_begun(temporary)
             "?integration=slots&from=2025-01-31&to=2025-01-31&edge=43201",
             "edge: 43201 s at both ends leave nothing",
         ),
+        (
+            "?integration=slots&from=2025-01-31&to=2025-01-31&edge=43200",
+            "edge: 43200 s at both ends leave nothing",
+        ),
         ("?integration=slots&from=2025-01-31&to=2025-01-31&minor_units=1", "minor_units: expected"),
         ("?integration=slots&from=2025-01-31&to=2025-01-31&more=1", "more"),
     ],
