@@ -225,15 +225,17 @@ class Comparison:
     def _is_cancelled(self, row: Row) -> bool:
         """Whether it is a bet that never was booked, as its refund came first (rule 8).
 
-        Where the statement has both with one amount, both sides agree that nothing moved.
+        Where the statement has both with one amount and player, both sides agree that nothing
+        moved.
         """
         if row.operation != "bet":
             return False
         for key in self._keys_of(row.transaction_id):
-            refund, _ = self._tombstones.get(key, (None, None))
-            if refund is None:
+            if key not in self._tombstones:
                 continue
-            if (refund.amount, refund.currency) == (row.amount, row.currency):
+            refund, booked = self._tombstones[key]
+            same = (refund.amount, refund.currency) == (row.amount, row.currency)
+            if same and row.player_id in (None, booked.player_id):
                 del self._tombstones[key]
                 self.findings.noted["cancelled_before_booking"] += 1
                 self.totals.accounted_for("bet", row.currency, row.amount)

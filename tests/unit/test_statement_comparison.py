@@ -394,6 +394,15 @@ def test_a_bet_that_was_cancelled_before_it_came_is_agreed_on():
     assert compare(dollars, [tombstone]).kinds == ["missing_in_ledger", "amount_mismatch"]
 
 
+def test_a_bet_cancelled_before_it_came_is_that_of_the_player_who_got_it_back():
+    """Told of ben and paid back to ann, the provider has moved money between two players."""
+    tombstone = nothing(RefundTombstoned, "f1", refers_to="b1")
+    rows = [row(transaction_id="b1", player_id="ben"), row("refund", "f1", line=3)]
+    assert compare(rows, [tombstone]).kinds == ["missing_in_ledger", "amount_mismatch"]
+    untold = [row(transaction_id="b1", player_id=None), rows[1]]
+    assert compare(untold, [tombstone]).kinds == []
+
+
 def test_a_cancellation_that_stands_twice_with_two_amounts_is_named_twice():
     """Neither of the two may get lost because the other one waits for its bet."""
     tombstone = nothing(RefundTombstoned, "f1", refers_to="b1")
