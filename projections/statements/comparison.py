@@ -14,12 +14,16 @@ from typing import Final
 import msgspec
 
 from projections.statements.bookings import TOMBSTONE, Booking, fits
+from projections.statements.errors import UnreadableStatement
 from projections.statements.findings import AT_THE_EDGE, Findings
 from projections.statements.form import Row
 from projections.statements.totals import Totals
 
 KeyNames = Callable[[str], Sequence[str]]
 """Every idempotency key under which a provider's transaction id may have been booked."""
+
+CONTRADICTING_MAX: Final = 100
+"""Rows of one transaction id that contradict one another: with more it is no transaction's id."""
 
 _LEARNT: Final = ("player_id", "round_id", "reference")
 
@@ -60,6 +64,7 @@ class Comparison:
         """A row of the statement.
 
         One that contradicts an earlier one nowhere is its repetition, and adds what that left out.
+        Raises `UnreadableStatement` where too many of one id contradict one another.
         """
         earlier = self._rows.get(row.transaction_id)
         if earlier is None:
@@ -72,6 +77,9 @@ class Comparison:
                     setattr(each, name, getattr(each, name) or getattr(row, name))
                 self.findings.add("repeated_in_statement", row, first_line=each.line)
                 return
+        if len(rows) == CONTRADICTING_MAX:
+            problem = f"{row.transaction_id!r} is that of {len(rows)} other rows: no unique id"
+            raise UnreadableStatement(row.line, f"transaction_id: {problem}")
         rows.append(row)
         self._rows[row.transaction_id] = rows
 

@@ -23,7 +23,8 @@ from ledger.events import (
     WinReversed,
 )
 from projections.statements.bookings import NAMES, Booking, booking
-from projections.statements.comparison import Comparison, Times
+from projections.statements.comparison import CONTRADICTING_MAX, Comparison, Times
+from projections.statements.errors import UnreadableStatement
 from projections.statements.findings import Difference, Findings
 from projections.statements.form import Row
 
@@ -223,6 +224,17 @@ def test_a_row_that_contradicts_the_first_and_repeats_the_second_is_a_repetition
     """Otherwise it would be summed twice, and no difference would say so."""
     found = compare([row(amount=1), row(line=3), row(line=4)], [booked()])
     assert found.kinds == ["amount_mismatch", "repeated_in_statement"]
+
+
+def test_rows_that_all_contradict_one_another_under_one_id_are_refused():
+    """A wrong column taken for the ids: each row held against all others would take for ever."""
+    comparison = Comparison(TIMES, unique, Findings(CURRENCIES, 10))
+    for number in range(CONTRADICTING_MAX):
+        comparison.add(row(amount=number, line=number + 2))
+        comparison.add(row(amount=number, line=1_000))
+    assert comparison.findings.counts["repeated_in_statement"] == CONTRADICTING_MAX
+    with pytest.raises(UnreadableStatement, match="line 999: transaction_id: 't1' is that of 100"):
+        comparison.add(row(amount=-1, line=999))
 
 
 def test_an_id_of_several_operations_is_matched_by_operation():
