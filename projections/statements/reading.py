@@ -1,6 +1,6 @@
 """Reads a statement strictly and row by row: CSV (RFC 4180) or JSON Lines, UTF-8.
 
-What cannot be taken exactly as meant refuses the whole file, with the number of its line. No line
+What cannot be taken exactly as meant refuses the whole file, with the number of its line. No row
 is held that is longer than `LINE_BYTES_MAX`, and no number passes through a float.
 """
 
@@ -26,7 +26,7 @@ from projections.statements.form import (
 )
 
 LINE_BYTES_MAX: Final = 65_536
-"""Longest line of a statement."""
+"""Longest line of a statement, and longest row of several."""
 
 ID_LENGTH_MAX: Final = 255
 """Longest id in characters, as in the providers' calls: no longer one was ever booked."""
@@ -58,6 +58,7 @@ class Statement:
         self._currencies = currencies
         self._progress = progress
         self._line = 0
+        self._row_begins, self._row_bytes = 1, 0
         self._players: dict[str, str] = {}
         self._units: Callable[[str, str], int] = lru_cache(maxsize=65_536)(self._read_amount)
         self.digest = sha256()
@@ -82,8 +83,9 @@ class Statement:
             self._line += 1
             self.digest.update(raw)
             self.bytes += len(raw)
-            if len(raw) > LINE_BYTES_MAX:
-                raise UnreadableStatement(self._line, f"longer than {LINE_BYTES_MAX} bytes")
+            self._row_bytes += len(raw)
+            if self._row_bytes > LINE_BYTES_MAX:
+                raise UnreadableStatement(self._row_begins, f"longer than {LINE_BYTES_MAX} bytes")
             if self._line == 1:
                 raw = raw.removeprefix(_BOM)
             if self._line % 4_096 == 0:
@@ -95,12 +97,17 @@ class Statement:
             except UnicodeDecodeError:
                 raise UnreadableStatement(self._line, "not UTF-8") from None
 
+    def _new_row(self) -> int:
+        """Begin to count a row's bytes; its line."""
+        self._row_begins, self._row_bytes = self._line + 1, 0
+        return self._row_begins
+
     def _csv(self, first: str, lines: Iterator[str]) -> Iterator[Row]:
         separator, header = _header(first, self._form)
         places = _places(header, self._form)
         reader = csv.reader(lines, delimiter=separator, strict=True)
         while True:
-            begins = self._line + 1
+            begins = self._new_row()
             try:
                 cells = next(reader, None)
             except csv.Error as error:
@@ -116,9 +123,11 @@ class Statement:
 
     def _json(self, first: str, lines: Iterator[str]) -> Iterator[Row]:
         yield self._object(first)
+        self._new_row()
         for text in lines:
             if text.strip():
                 yield self._object(text)
+            self._new_row()
 
     def _object(self, text: str) -> Row:
         try:
