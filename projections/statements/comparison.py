@@ -15,7 +15,7 @@ import msgspec
 
 from projections.statements.bookings import TOMBSTONE, Booking, fits
 from projections.statements.errors import UnreadableStatement
-from projections.statements.findings import AT_THE_EDGE, Findings
+from projections.statements.findings import AT_THE_EDGE, OUTSIDE, Findings
 from projections.statements.form import Row
 from projections.statements.totals import Totals
 
@@ -161,18 +161,21 @@ class Comparison:
         outside = not self._times.within(booked.recorded_at)
         if outside:
             self.totals.accounted_for(booked.operation, booked.currency, booked.amount)
-        fitting = 0
+        fitting: list[Row] = []
         for row in rows:
             row.met = True
             row.operation = booked.operation
             kinds = self._mismatches(row, booked)
-            fitting += not kinds
+            if not kinds:
+                fitting.append(row)
             if kinds == ["amount_mismatch"] and self._is_awaited(row, booked):
                 continue
             for kind in kinds:
                 self.findings.add(kind, row, booked)
-        if fitting:
-            self.findings.noted["booked_outside_period" if outside else "matched"] += 1
+        if fitting and outside:
+            self.findings.add(OUTSIDE, fitting[0], booked)
+        elif fitting:
+            self.findings.noted["matched"] += 1
         return True
 
     def _is_awaited(self, row: Row, booked: Booking) -> bool:

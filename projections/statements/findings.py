@@ -31,16 +31,21 @@ KINDS: Final = (
 AT_THE_EDGE: Final = "at_the_edge"
 """Listed behind the differences, and none: of which period a movement is, two clocks decide."""
 
+OUTSIDE: Final = "booked_outside_period"
+"""Listed last, and none: a row that fits what was booked before or after the period."""
+
+LISTED: Final = (AT_THE_EDGE, OUTSIDE)
+"""What is no difference, and yet has to be looked for in another day's statement."""
+
 NOTED: Final = (
     "matched",
-    AT_THE_EDGE,
-    "booked_outside_period",
+    *LISTED,
     "cancelled_before_booking",
     "moved_nothing",
 )
 """What is counted and is no difference."""
 
-_ORDER: Final = {kind: place for place, kind in enumerate((*KINDS, AT_THE_EDGE))}
+_ORDER: Final = {kind: place for place, kind in enumerate((*KINDS, *LISTED))}
 _LAST: Final = 2**62
 
 
@@ -164,8 +169,8 @@ class Findings:
         other: Booking | None = None,
         first_line: int | None = None,
     ) -> None:
-        """A difference, or a movement at the edge of the period."""
-        counts = self.noted if kind == AT_THE_EDGE else self.counts
+        """A difference, or one of what is `LISTED` besides."""
+        counts = self.noted if kind in LISTED else self.counts
         counts[kind] += 1
         if counts[kind] > self._kept_max:
             return
@@ -189,7 +194,7 @@ class Findings:
     @property
     def left_out(self) -> int:
         """How many were counted only."""
-        counted = self.counts.total() + self.noted[AT_THE_EDGE]
+        counted = self.counts.total() + sum(self.noted[kind] for kind in LISTED)
         return counted - len(self._kept)
 
     def _amount(self, units: int, code: str) -> str:

@@ -144,7 +144,7 @@ def test_each_thing_that_a_row_says_otherwise_is_a_difference_of_its_kind(change
     found = compare([row(**changes)], bookings, elsewhere)
     if outside:  # a movement of another day is another day's
         kinds = [kind for kind in kinds if kind != "missing_in_statement"]
-    assert found.kinds == kinds
+    assert found.kinds == (kinds or ["booked_outside_period"] * outside)
     for each in found.differences:
         if each.kind.endswith("_mismatch"):
             assert each.statement is not None
@@ -171,7 +171,12 @@ def test_totals_tell_what_is_explained_from_what_is_not():
     assert (bets.variance, bets.accounted_for, bets.unexplained) == ("7.00", "5.00", "2.00")
     wins = found.totals["win", "EUR"]
     assert (wins.variance, wins.accounted_for, wins.unexplained) == ("0.00", "-5.00", "5.00")
-    assert found.kinds == ["missing_in_ledger", "amount_mismatch", "at_the_edge"]
+    assert found.kinds == [
+        "missing_in_ledger",
+        "amount_mismatch",
+        "at_the_edge",
+        "booked_outside_period",
+    ]
     assert found.noted == {"booked_outside_period": 1, "at_the_edge": 1, "moved_nothing": 1}
 
 
@@ -189,6 +194,18 @@ def test_totals_tell_what_is_explained_from_what_is_not():
 def test_what_the_statement_lacks_at_an_edge_of_the_period_is_listed_apart(moment, kind):
     """Of which day a bet at midnight is, two clocks decide."""
     assert compare([], [booked(recorded_at=moment)]).kinds == [kind]
+
+
+def test_a_row_of_another_day_is_listed_with_the_moment_of_its_booking():
+    """Yesterday's rows once more in today's statement are billed twice: a count tells nobody."""
+    yesterday = booked(recorded_at=BEGINS - timedelta(hours=12))
+    found = compare([row()], [], [yesterday])
+    (each,) = found.differences
+    assert each.kind == "booked_outside_period"
+    assert each.statement is not None
+    assert each.ledger is not None
+    assert (each.statement.line, each.ledger.recorded_at) == (2, yesterday.recorded_at)
+    assert found.noted == {"booked_outside_period": 1}
 
 
 def test_a_row_that_comes_again_counts_once_and_is_listed():
@@ -312,7 +329,7 @@ def test_a_key_that_two_partitions_used_is_found_outside_the_period_and_the_stat
     late = msgspec.structs.replace(TWIN, recorded_at=ENDS)
     assert compare([row()], [(booked(), late)]).kinds == ["two_in_ledger"]
     early = booked(recorded_at=BEGINS - EDGE)
-    assert compare([row()], [], [early, late]).kinds == ["two_in_ledger"]
+    assert compare([row()], [], [early, late]).kinds == ["two_in_ledger", "booked_outside_period"]
     unknown = compare([], [(booked(), late)])
     assert unknown.kinds == ["missing_in_statement", "two_in_ledger"]
 
