@@ -130,6 +130,8 @@ class Comparison:
                     self.findings.add("missing_in_ledger", row)
             for row in group:
                 self.totals.statement(row.operation, row.currency, row.amount)
+                self.findings.noted["without_player"] += row.player_id is None
+                self.findings.noted["without_round"] += row.round_id is None
         for bookings in self._unpaired.values():
             for booked in bookings:
                 if self._times.within(booked.recorded_at):

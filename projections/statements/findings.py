@@ -42,6 +42,8 @@ NOTED: Final = (
     *LISTED,
     "cancelled_before_booking",
     "moved_nothing",
+    "without_player",
+    "without_round",
 )
 """What is counted and is no difference."""
 

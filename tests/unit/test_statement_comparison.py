@@ -155,7 +155,8 @@ def test_each_thing_that_a_row_says_otherwise_is_a_difference_of_its_kind(change
                 movement.recorded_at,
             )
     if not kinds:
-        assert found.noted == ({"booked_outside_period": 1} if outside else {"matched": 1})
+        untold = {f"without_{name.removesuffix('_id')}": 1 for name in changes}
+        assert found.noted == untold | {"booked_outside_period" if outside else "matched": 1}
 
 
 def test_totals_tell_what_is_explained_from_what_is_not():
@@ -206,6 +207,16 @@ def test_a_row_of_another_day_is_listed_with_the_moment_of_its_booking():
     assert each.ledger is not None
     assert (each.statement.line, each.ledger.recorded_at) == (2, yesterday.recorded_at)
     assert found.noted == {"booked_outside_period": 1}
+
+
+def test_rows_that_name_no_player_or_no_round_are_counted():
+    """A column whose header is written otherwise is ignored: "no differences" must not hide it."""
+    rows = [row(player_id=None), row("win", "w1", player_id=None, round_id=None)]
+    found = compare(rows, [booked(), booked("win", "w1", player_id="ben")])
+    assert found.kinds == []
+    assert found.noted == {"matched": 2, "without_player": 2, "without_round": 1}
+    told = compare([*rows, row(line=9)], [booked(), booked("win", "w1")])
+    assert told.noted == {"matched": 2, "without_player": 1, "without_round": 1}
 
 
 def test_a_row_that_comes_again_counts_once_and_is_listed():
