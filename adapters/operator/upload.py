@@ -56,15 +56,14 @@ class Upload:
 
     async def _to_disk(self) -> Received:
         descriptor, path = tempfile.mkstemp(prefix="wallet-ledger-", suffix=".statement")
+        os.close(descriptor)
         try:
-            return await self._copy(descriptor, path)
+            return await self._copy(path)
         except BaseException:
             remove(path)
             raise
-        finally:
-            os.close(descriptor)
 
-    async def _copy(self, descriptor: int, path: str) -> Received:
+    async def _copy(self, path: str) -> Received:
         digest, size, waiting = sha256(), 0, bytearray()
         content = self._request.content
         while chunk := await content.readany():
@@ -73,10 +72,10 @@ class Upload:
                 self._too_long()
             waiting += chunk
             if len(waiting) >= _PIECE:
-                await asyncio.to_thread(_write, descriptor, bytes(waiting))
+                await asyncio.to_thread(_write, path, bytes(waiting))
                 digest.update(waiting)
                 waiting.clear()
-        await asyncio.to_thread(_write, descriptor, bytes(waiting))
+        await asyncio.to_thread(_write, path, bytes(waiting))
         digest.update(waiting)
         return Received(path, digest.hexdigest(), size)
 
@@ -89,7 +88,15 @@ def remove(path: str) -> None:
     Path(path).unlink(missing_ok=True)
 
 
-def _write(descriptor: int, piece: bytes) -> None:
-    left = memoryview(piece)
-    while left:
-        left = left[os.write(descriptor, left) :]
+def _write(path: str, piece: bytes) -> None:
+    """Append by a descriptor of its own.
+
+    The thread goes on when its call is given up, and a closed descriptor's number is another's.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        left = memoryview(piece)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)

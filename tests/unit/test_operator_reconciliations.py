@@ -6,6 +6,8 @@ import asyncio
 import errno
 import os
 import tempfile
+import threading
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
@@ -146,10 +148,35 @@ async def test_a_file_that_comes_too_slowly_is_given_up(limited, temporary):
     assert list(temporary.iterdir()) == []
 
 
+async def test_a_write_that_outlasts_its_call_goes_into_no_other_file(
+    limited, temporary, monkeypatch
+):
+    """A slow disk still writes when time is up: by then a descriptor may be a provider's call."""
+    write, written = os.write, threading.Event()
+
+    def slow(descriptor: int, piece: Any) -> int:
+        time.sleep(0.5)
+        try:
+            return write(descriptor, piece)
+        finally:
+            written.set()
+
+    monkeypatch.setattr(os, "write", slow)
+    async with running() as desk:
+        answer = await desk.post(QUERY, FILE)
+        assert (answer.status, answer.code) == (503, "unavailable")
+        others = [tempfile.TemporaryFile() for _ in range(20)]  # noqa: SIM115
+        assert await asyncio.to_thread(written.wait, 5)
+    for other in others:
+        with other:
+            assert os.fstat(other.fileno()).st_size == 0
+    assert list(temporary.iterdir()) == []
+
+
 async def test_a_full_disk_is_unavailable_and_leaves_nothing_behind(temporary, monkeypatch):
     """It may have room again in an hour; half a statement would be compared as a whole one."""
 
-    def full(_descriptor: int, _piece: bytes) -> None:
+    def full(_path: str, _piece: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(upload, "_write", full)
