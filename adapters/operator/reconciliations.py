@@ -81,7 +81,8 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
     """A reconciliation. `error`: why it failed; the rest that is null is not known (yet).
 
     `counts` are the differences by kind, all of them; `left_out` of these are not listed. `noted`
-    are no differences. `next` is the `after` of the next page, null at the end.
+    are no differences. `columns` and `minor_units` are how the file was read. `next` is the `after`
+    of the next page, null at the end.
     """
 
     id: str
@@ -89,6 +90,8 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
     integration: str
     period: PeriodView
     edge_s: int
+    columns: dict[str, str] | None
+    minor_units: bool | None
     statement: StatementView
     by: str
     started_at: Moment
@@ -144,6 +147,8 @@ def _view(name: str, kept: Kept, limit: int) -> ReconciliationView:
         integration=kept.integration,
         period=kept.period,
         edge_s=kept.edge_s,
+        columns=None if outcome is None else outcome.columns,
+        minor_units=None if outcome is None else outcome.minor_units,
         statement=kept.statement,
         by=kept.begun_by,
         started_at=kept.begun_at,

@@ -133,7 +133,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """All that a comparison found; every kind has its count, also where it is 0.
 
     `left_out`: of how many differences only the count was kept. `read_at`: by when what was booked
-    is in it.
+    is in it. `columns`, `minor_units`, `edge_s`: how the file was read and compared, as it was
+    asked for; null in those that were kept before this was.
     """
 
     integration: str
@@ -145,6 +146,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     left_out: int
     totals: list[TotalsRow]
     differences: list[Difference]
+    columns: dict[str, str] | None = None
+    minor_units: bool | None = None
+    edge_s: int | None = None
 
     @property
     def differ(self) -> int:

@@ -137,6 +137,9 @@ class Reconciler:
             left_out=findings.left_out,
             totals=comparison.totals.rows(self._currencies),
             differences=findings.differences(),
+            columns=dict(asked.form.columns),
+            minor_units=asked.form.minor_units,
+            edge_s=asked.edge_s,
         )
 
 

@@ -161,6 +161,8 @@ def test_minor_units_and_other_headers_are_said_on_the_command_line(run, story, 
     assert found["noted"]["matched"] == len(lines)
     assert found["counts"]["missing_in_statement"] == len(story[2]) - len(lines)
     assert found["counts"]["amount_mismatch"] == 0
+    assert found["columns"] == {"transaction_id": "Id", "operation": "Type", "amount": "Cents"}
+    assert (found["minor_units"], found["edge_s"]) == (True, 0)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import tempfile
 import threading
@@ -234,8 +235,9 @@ async def test_one_that_goes_on_says_so_and_no_more():
     assert (shown["id"], shown["status"], shown["by"]) == ("r1", "running", "operator-1")
     assert shown["statement"] == {"sha256": "ab" * 32, "bytes": 17, "rows": None}
     assert shown["period"]["from"] == "2030-01-31T12:00:00Z"
-    unknown = ("finished_at", "error", "counts", "noted", "left_out", "totals", "next")
-    assert [shown[name] for name in unknown] == [None] * 7
+    unknown = ["finished_at", "error", "counts", "noted", "left_out", "totals", "next"]
+    unknown += ["columns", "minor_units"]
+    assert [shown[name] for name in unknown] == [None] * 9
     assert shown["differences"] == []
 
 
@@ -245,6 +247,23 @@ async def test_one_that_failed_says_why():
     async with running(views=MemoryViews(reconciled={"r1": kept})) as desk:
         shown = (await desk.get("/reconciliations/r1")).json
     assert (shown["status"], shown["error"]) == ("failed", LOST)
+
+
+async def test_one_that_is_done_says_how_the_file_was_read():
+    """With another column for the amounts it would have found something else: it is evidence."""
+    told = msgspec.structs.replace(OUTCOME, columns={"amount": "Fee"}, minor_units=True, edge_s=300)
+    kept = msgspec.structs.replace(BEGUN, outcome=told, finished_at=START)
+    async with running(views=MemoryViews(reconciled={"r1": kept})) as desk:
+        shown = (await desk.get("/reconciliations/r1")).json
+    assert (shown["columns"], shown["minor_units"]) == ({"amount": "Fee"}, True)
+
+
+def test_an_outcome_that_was_kept_before_it_said_so_is_read_all_the_same():
+    """What was compared stays."""
+    kept = json.loads(msgspec.json.encode(OUTCOME))
+    for name in ("columns", "minor_units", "edge_s"):
+        del kept[name]
+    assert msgspec.convert(kept, Outcome) == OUTCOME
 
 
 async def test_the_differences_come_page_by_page():
