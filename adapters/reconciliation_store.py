@@ -111,14 +111,15 @@ class ReconciliationStore:
             row = await cursor.fetchone()
             if row is None:
                 return None
-            page = (name, after, limit)
+            begun_at, by, integration, begins, ends, zone, edge_s, digest, size, *result = row
+            finished_at, told, error, is_overdue = result
+            outcome = None if told is None else _outcome(told)
+            # Between two looks at one that goes on both may be added.
+            page = (name, after, limit if outcome else 0)
             cursor = await connection.execute(statement("reconciliation_differences"), page)
             differences = [
                 (number, _difference(content)) for number, content in await cursor.fetchall()
             ]
-        begun_at, by, integration, begins, ends, zone, edge_s, digest, size, *result = row
-        finished_at, told, error, is_overdue = result
-        outcome = None if told is None else _outcome(told)
         if finished_at is None and is_overdue:
             error = LOST
         return Kept(

@@ -377,6 +377,23 @@ async def test_one_that_died_with_its_worker_shows_as_failed_after_a_while(
     assert (old["status"], old["error"]) == ("failed", LOST)
 
 
+async def test_differences_show_only_with_their_outcome(postgres, database, story):
+    """They are added with it: who asks at that moment must not see them beside "running"."""
+    with psycopg.connect(postgres.url(database, SUPERUSER), autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO ledger.reconciliations VALUES ('between', now(), 'ops', 'slots',"
+            " '2030-01-01', '2030-01-02', 'UTC', 0, %s, 1)",
+            (bytes(32),),
+        )
+        connection.execute(
+            "INSERT INTO ledger.reconciliation_differences VALUES ('between', 1, 'x',"
+            """ '{"kind": "missing_in_ledger", "transaction_id": "t"}')"""
+        )
+    async with service(postgres.url(database)) as running:
+        shown = (await running.get("/reconciliations/between")).json
+    assert (shown["status"], shown["differences"]) == ("running", [])
+
+
 async def test_what_providers_really_send_is_matched_by_the_ids_they_sent(postgres, databases):
     """Two protocols over HTTP: one whose ids are its own, one that uses an id for several calls."""
     name = await asyncio.to_thread(databases.create, await asyncio.to_thread(databases.template, 2))
