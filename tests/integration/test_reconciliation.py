@@ -21,7 +21,9 @@ from ledger.refusals import Refused
 from ledger.sql import schema_name
 from projections.reports.errors import UnsoundEvents
 from projections.reports.period import Period
+from projections.reports.queries import query
 from projections.reports.service import Reports
+from projections.statements.bookings import NAMES
 from projections.statements.findings import KINDS, Outcome
 from projections.statements.service import Asked, Reconciler
 from tests.integration.statement_play import (
@@ -117,6 +119,21 @@ async def test_what_was_booked_before_the_period_is_looked_up_by_its_key(url, tm
     outcome = await reconciled(url, file, begins, now())
     assert outcome.counts["amount_mismatch"] == 3
     assert outcome.counts["missing_in_statement"] == inside
+
+
+def test_a_day_is_read_by_an_index_once_the_ledger_is_large(url, postgres):
+    """A scan of all that was ever booked takes longer every day, and one day longer than it may."""
+    name = str(conninfo_to_dict(url)["dbname"])
+    day = {"integration": "slots", "kinds": NAMES, "begins": "2029-02-01", "ends": "2029-02-02"}
+    with psycopg.connect(postgres.url(name, SUPERUSER), autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO ledger_p00.transactions SELECT 'slots', 'k' || n, 'p', n, 'bet_placed.v1',"
+            " NULL, NULL, 'r', false, timestamptz '2029-01-01' + n * interval '1 minute'"
+            " FROM generate_series(1, 100000) n"
+        )
+        connection.execute("ANALYZE ledger_p00.transactions")
+        plan = connection.execute(b"EXPLAIN " + query("booked_between", "ledger_p00"), day)
+        assert "transactions_recorded_at_idx" in str(plan.fetchall())
 
 
 async def test_only_the_integration_that_was_asked_for_is_compared(url, tmp_path):
