@@ -154,7 +154,7 @@ class Comparison:
 
         Of two bookings of one key, that is compared which fits better.
         """
-        rows = [row for row in group if not row.met and fits(row.operation, booked.operation)]
+        rows = self._rows_of(group, booked)
         if not rows:
             return False
         if twin is not None and self._misfit(rows, twin) < self._misfit(rows, booked):
@@ -179,6 +179,19 @@ class Comparison:
         elif fitting:
             self.findings.noted["matched"] += 1
         return True
+
+    def _rows_of(self, group: Sequence[Row], booked: Booking) -> Sequence[Row]:
+        """The rows of the booking's operation that met none.
+
+        Where the id has several operations a rollback that does not fit may be of another one.
+        """
+        rows = [row for row in group if not row.met and fits(row.operation, booked.operation)]
+        if len(rows) < 2 or self._is_unique(booked.transaction_id):
+            return rows
+        own = [
+            row for row in rows if row.operation != "rollback" or not self._mismatches(row, booked)
+        ]
+        return own or rows
 
     def _is_awaited(self, row: Row, booked: Booking) -> bool:
         """Whether it is the refund of a bet that never was booked: that bet may be in it, too."""

@@ -301,6 +301,23 @@ def test_a_rollback_is_whatever_was_rolled_back(operation):
     assert compare([row("rollback")], [booked("win")]).kinds == ["operation_mismatch"]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_rollbacks_of_one_id_are_each_compared_with_their_own(order):
+    """Where ids are shared, the bet t1 and the win t1 are both rolled back as t1."""
+    refund = booked("refund", key="refund:t1")
+    reversal = booked("reversal", key="rollback-win:t1", amount=7 * EUR)
+    rows = [row("rollback"), row("rollback", amount=7 * EUR, line=3)]
+    in_order = [(refund, reversal)[place] for place in order]
+    assert compare(rows, in_order, keys_of=prefixed).kinds == []
+    assert compare(rows[::-1], in_order, keys_of=prefixed).kinds == []
+    late = msgspec.structs.replace(refund, recorded_at=ENDS)
+    assert compare(rows, [reversal], [late], prefixed).kinds == ["booked_outside_period"]
+    assert compare(rows, [reversal], keys_of=prefixed).kinds == ["missing_in_ledger"]
+    wrong = [rows[0], row("rollback", amount=8 * EUR, line=3)]
+    assert compare(wrong, [refund, reversal], keys_of=prefixed).kinds == ["amount_mismatch"]
+    assert compare(rows, [booked("refund")]).kinds == ["amount_mismatch"]
+
+
 def test_a_reference_is_held_against_what_was_undone():
     """A refund of another bet pays another stake back."""
     refund = booked("refund", "f1", key="f1", refers_to="b1")
