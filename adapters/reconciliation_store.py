@@ -85,11 +85,11 @@ class ReconciliationStore:
             await connection.execute(statement("begin_reconciliation"), row)
 
     async def finish(self, name: str, outcome: Outcome) -> None:
-        """Keep what was found; one that was given up meanwhile stays so."""
+        """Keep what was found; one that was given up meanwhile, or is overdue, stays so."""
         found = outcome.differences
         told = _encode(replace(outcome, differences=[])).decode()
         async with await connect(self._url, _PURPOSE) as connection, connection.transaction():
-            row = (name, told, None)
+            row = (told, None, name, OVERDUE_S)
             cursor = await connection.execute(statement("finish_reconciliation"), row)
             if await cursor.fetchone() is None:
                 return
@@ -102,7 +102,8 @@ class ReconciliationStore:
     async def fail(self, name: str, error: str) -> None:
         """Note why there is no outcome; where there is one, nothing changes."""
         async with await connect(self._url, _PURPOSE) as connection:
-            await connection.execute(statement("finish_reconciliation"), (name, None, error))
+            row = (None, error, name, OVERDUE_S)
+            await connection.execute(statement("finish_reconciliation"), row)
 
     async def read(self, name: str, after: int, limit: int) -> Kept | None:
         """How it stands, with its differences behind a number; None: there is no such one."""

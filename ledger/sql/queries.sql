@@ -420,8 +420,10 @@ INSERT INTO ledger.reconciliations (
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 
 -- name: finish_reconciliation
--- No row where it was given up meanwhile.
-INSERT INTO ledger.reconciliation_results (id, outcome, error) VALUES (%s, %s, %s)
+-- No row where it was given up meanwhile, or is overdue: it was told of as failed.
+INSERT INTO ledger.reconciliation_results (id, outcome, error)
+SELECT id, %s::json, %s FROM ledger.reconciliations
+WHERE id = %s AND now() <= begun_at + make_interval(secs => %s)
 ON CONFLICT DO NOTHING
 RETURNING id
 

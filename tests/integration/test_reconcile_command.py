@@ -24,7 +24,7 @@ import psycopg
 import pytest
 
 from adapters import cli, reconciling
-from adapters.reconciliation_store import LOST
+from adapters.reconciliation_store import LOST, ReconciliationStore
 from adapters.settings import Limits
 from ledger.embedded import SUPERUSER
 from tests.integration.statement_play import (
@@ -38,6 +38,7 @@ from tests.integration.statement_play import (
 )
 from tests.integration.test_operator_api import WHOLE, Service, serving
 from tests.integration.test_reports_api import move, wallet_session
+from tests.unit.test_operator_reconciliations import OUTCOME
 
 ROWS = 300
 CENT = 1_000
@@ -375,6 +376,20 @@ async def test_one_that_died_with_its_worker_shows_as_failed_after_a_while(
         old = (await running.get("/reconciliations/old")).json
     assert (young["status"], young["error"]) == ("running", None)
     assert (old["status"], old["error"]) == ("failed", LOST)
+
+
+async def test_one_that_showed_as_lost_stays_lost(postgres, database, story):
+    """Its process may outlive the worker, and end when somebody was told of no result."""
+    with psycopg.connect(postgres.url(database, SUPERUSER), autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO ledger.reconciliations VALUES ('late', now() - interval '33 minutes',"
+            " 'ops', 'slots', '2030-01-01', '2030-01-02', 'UTC', 0, %s, 1)",
+            (bytes(32),),
+        )
+    await ReconciliationStore(postgres.url(database)).finish("late", OUTCOME)
+    async with service(postgres.url(database)) as running:
+        shown = (await running.get("/reconciliations/late")).json
+    assert (shown["status"], shown["error"]) == ("failed", LOST)
 
 
 async def test_differences_show_only_with_their_outcome(postgres, database, story):
