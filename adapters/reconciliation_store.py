@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -49,6 +49,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     be none. ``differences`` are a page of them, each with its number.
     """
 
+    id: str
     begun_at: datetime
     begun_by: str
     integration: str
@@ -112,32 +113,46 @@ class ReconciliationStore:
             row = await cursor.fetchone()
             if row is None:
                 return None
-            begun_at, by, integration, begins, ends, zone, edge_s, digest, size, *result = row
-            finished_at, told, error, is_overdue = result
-            outcome = None if told is None else _outcome(told)
+            kept = _kept(row)
             # Between two looks at one that goes on both may be added.
-            page = (name, after, limit if outcome else 0)
+            page = (name, after, limit if kept.outcome else 0)
             cursor = await connection.execute(statement("reconciliation_differences"), page)
             differences = [
                 (number, _difference(content)) for number, content in await cursor.fetchall()
             ]
-        if finished_at is None and is_overdue:
-            error = LOST
-        return Kept(
-            begun_at=begun_at.astimezone(UTC),
-            begun_by=by,
-            integration=integration,
-            period=PeriodView(
-                begins=begins.astimezone(UTC), ends=ends.astimezone(UTC), time_zone=zone
-            ),
-            edge_s=edge_s,
-            statement=StatementView(
-                sha256=bytes(digest).hex(),
-                bytes=size,
-                rows=None if outcome is None else outcome.statement.rows,
-            ),
-            finished_at=finished_at and finished_at.astimezone(UTC),
-            outcome=outcome,
-            error=error,
-            differences=differences,
-        )
+        return replace(kept, differences=differences)
+
+    async def page(self, integration: str | None, after: str | None, limit: int) -> list[Kept]:
+        """Those of an integration, or all, without differences: the newest behind ``after``."""
+        wanted = {
+            "overdue_s": OVERDUE_S,
+            "integration": integration,
+            "after": after,
+            "limit": limit,
+        }
+        async with await connect(self._url, _PURPOSE) as connection:
+            cursor = await connection.execute(statement("reconciliations"), wanted)
+            return [_kept(row) for row in await cursor.fetchall()]
+
+
+def _kept(row: Sequence[Any]) -> Kept:
+    """A row of `reconciliation` or `reconciliations`."""
+    name, begun_at, by, integration, begins, ends, zone, edge_s, digest, size, *result = row
+    finished_at, told, error, is_overdue = result
+    outcome = None if told is None else _outcome(told)
+    return Kept(
+        id=name,
+        begun_at=begun_at.astimezone(UTC),
+        begun_by=by,
+        integration=integration,
+        period=PeriodView(begins=begins.astimezone(UTC), ends=ends.astimezone(UTC), time_zone=zone),
+        edge_s=edge_s,
+        statement=StatementView(
+            sha256=bytes(digest).hex(),
+            bytes=size,
+            rows=None if outcome is None else outcome.statement.rows,
+        ),
+        finished_at=finished_at and finished_at.astimezone(UTC),
+        outcome=outcome,
+        error=LOST if finished_at is None and is_overdue else error,
+    )

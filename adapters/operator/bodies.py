@@ -49,6 +49,17 @@ Reason = Annotated[
 ]
 
 
+Edge = Annotated[
+    str,
+    Meta(
+        description="A date as YYYY-MM-DD (a whole day in the time zone), or a date with its time"
+        " in ISO 8601.",
+        examples=["2025-01-31"],
+    ),
+]
+"""Where a period begins or ends."""
+
+
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A call's input. ``SCHEMA``: what JSON Schema can say of it and its fields cannot."""
 

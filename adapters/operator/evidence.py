@@ -8,9 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from adapters.beside import TIMEOUT_S
-from adapters.operator.bodies import Body, Identifier
+from adapters.operator.bodies import Body, Edge, Identifier
 from adapters.operator.problems import ProblemFound, malformed
-from adapters.operator.reports import Edge
 from adapters.operator.route import Api, ApiCall, Reply, Route
 from adapters.providers.payload import ID_LENGTH_MAX
 from ledger.evidence import NoSuchEvents, NoSuchPlayer, Wanted
@@ -23,8 +22,8 @@ _JSON_LINES = "application/x-ndjson"
 class EvidenceQuery(Body, frozen=True, kw_only=True):
     """What the dispute is about: all of the player's events, where nothing is given."""
 
-    begin: Edge = msgspec.field(name="from", default=None)
-    end: Edge = msgspec.field(name="to", default=None)
+    begin: Edge | None = msgspec.field(name="from", default=None)
+    end: Edge | None = msgspec.field(name="to", default=None)
     tz: Annotated[str | None, Meta(description="As in reports.", examples=["UTC"])] = None
     integration: Identifier | None = None
     round_id: Annotated[str, Meta(min_length=1, max_length=2 * ID_LENGTH_MAX)] | None = None

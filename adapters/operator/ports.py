@@ -106,6 +106,12 @@ class Views(Protocol):
         """How it stands, with its differences behind a number; None: there is no such one."""
         ...
 
+    async def reconciliations(
+        self, integration: str | None, after: str | None, limit: int
+    ) -> Sequence[Kept]:
+        """The newest behind an id, without their differences."""
+        ...
+
     async def rounds(
         self, filters: RoundFilters, after: RoundKey, limit: int
     ) -> Sequence[RoundRow]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from adapters.operator.bodies import Body, Identifier
+from adapters.operator.bodies import Body, Edge, Identifier
 from adapters.operator.events import Moment
 from adapters.operator.problems import ProblemFound, malformed
 from adapters.operator.route import Api, ApiCall, Reply, Route
@@ -23,23 +23,16 @@ from projections.statements.service import EDGE_MAX_S, EDGE_S, Asked
 
 DIFFERENCES_PAGE_MAX: Final = 1_000
 """Differences on one page at most."""
-
-_Edge = Annotated[
-    str,
-    Meta(
-        description="A date as YYYY-MM-DD (a whole day in the time zone), or a date with its time"
-        " in ISO 8601.",
-        examples=["2025-01-31"],
-    ),
-]
+RECONCILIATIONS_PAGE_MAX: Final = 1_000
+"""Reconciliations on one page at most."""
 
 
 class ReconciliationQuery(Body, frozen=True, kw_only=True):
     """Whose statement of which time the body is, and how it is written."""
 
     integration: Identifier
-    begin: _Edge = msgspec.field(name="from")
-    end: _Edge = msgspec.field(name="to")
+    begin: Edge = msgspec.field(name="from")
+    end: Edge = msgspec.field(name="to")
     tz: Annotated[
         str | None, Meta(description="Whose days: a time zone's IANA name.", examples=["UTC"])
     ] = None
@@ -77,12 +70,11 @@ class ReconciliationBegun(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["running"]
 
 
-class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
+class ReconciliationSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A reconciliation. `error`: why it failed; the rest that is null is not known (yet).
 
     `counts` are the differences by kind, all of them; `left_out` of these are not listed. `noted`
-    are no differences. `columns` and `minor_units` are how the file was read. `next` is the `after`
-    of the next page, null at the end.
+    are no differences. `columns` and `minor_units` are how the file was read.
     """
 
     id: str
@@ -101,9 +93,34 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int] | None
     noted: dict[str, int] | None
     left_out: int | None
+
+
+class ReconciliationView(ReconciliationSummary, frozen=True, kw_only=True):
+    """A reconciliation, with a page of its differences.
+
+    `next` is the `after` of the next page, null at the end.
+    """
+
     totals: list[TotalsRow] | None
     differences: list[Difference]
     next: int | None
+
+
+class ReconciliationsQuery(Body, frozen=True, kw_only=True):
+    """Whose reconciliations, and which page of them."""
+
+    integration: Identifier | None = None
+    after: Annotated[
+        Identifier | None, Meta(description="The id behind which the page begins.")
+    ] = None
+    limit: Annotated[int, Meta(ge=1, le=RECONCILIATIONS_PAGE_MAX)] = 100
+
+
+class ReconciliationsPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Reconciliations, the newest first. `next` is the next page's `after`, null at the end."""
+
+    reconciliations: list[ReconciliationSummary]
+    next: str | None
 
 
 async def reconcile(api: Api, call: ApiCall, given: ReconciliationQuery) -> Reply:
@@ -126,42 +143,46 @@ async def reconcile(api: Api, call: ApiCall, given: ReconciliationQuery) -> Repl
     return Reply(202, ReconciliationBegun(id=name, status="running"))
 
 
+async def get_reconciliations(api: Api, _call: ApiCall, given: ReconciliationsQuery) -> Reply:
+    """A page of reconciliations; one more is read to see if there is another page."""
+    found = await api.views.reconciliations(given.integration, given.after, given.limit + 1)
+    page = [ReconciliationSummary(**_summary(kept)) for kept in found[: given.limit]]
+    following = page[-1].id if len(found) > given.limit else None
+    return Reply(200, ReconciliationsPage(reconciliations=page, next=following))
+
+
 async def get_reconciliation(api: Api, call: ApiCall, given: DifferencesQuery) -> Reply:
     """A reconciliation, with a page of its differences."""
-    name = call.path["id"]
-    kept = await api.views.reconciliation(name, given.after, given.limit + 1)
+    kept = await api.views.reconciliation(call.path["id"], given.after, given.limit + 1)
     if kept is None:
         raise ProblemFound("not_found", "no such reconciliation")
-    return Reply(200, _view(name, kept, given.limit))
-
-
-def _view(name: str, kept: Kept, limit: int) -> ReconciliationView:
-    page, outcome = kept.differences[:limit], kept.outcome
-    if outcome is not None:
-        status: Literal["running", "done", "failed"] = "done"
-    else:
-        status = "running" if kept.error is None else "failed"
-    return ReconciliationView(
-        id=name,
-        status=status,
-        integration=kept.integration,
-        period=kept.period,
-        edge_s=kept.edge_s,
-        columns=None if outcome is None else outcome.columns,
-        minor_units=None if outcome is None else outcome.minor_units,
-        statement=kept.statement,
-        by=kept.begun_by,
-        started_at=kept.begun_at,
-        finished_at=kept.finished_at,
-        read_at=None if outcome is None else outcome.read_at,
-        error=kept.error,
-        counts=None if outcome is None else outcome.counts,
-        noted=None if outcome is None else outcome.noted,
-        left_out=None if outcome is None else outcome.left_out,
-        totals=None if outcome is None else outcome.totals,
+    page = kept.differences[: given.limit]
+    view = ReconciliationView(
+        **_summary(kept),
+        totals=None if kept.outcome is None else kept.outcome.totals,
         differences=[each for _, each in page],
-        next=page[-1][0] if len(kept.differences) > limit else None,
+        next=page[-1][0] if len(kept.differences) > given.limit else None,
     )
+    return Reply(200, view)
+
+
+def _summary(kept: Kept) -> dict[str, Any]:
+    outcome = kept.outcome
+    without = "running" if kept.error is None else "failed"
+    found = ("columns", "minor_units", "read_at", "counts", "noted", "left_out")
+    return {
+        "id": kept.id,
+        "status": without if outcome is None else "done",
+        "integration": kept.integration,
+        "period": kept.period,
+        "edge_s": kept.edge_s,
+        "statement": kept.statement,
+        "by": kept.begun_by,
+        "started_at": kept.begun_at,
+        "finished_at": kept.finished_at,
+        "error": kept.error,
+        **{name: getattr(outcome, name, None) for name in found},
+    }
 
 
 ROUTES: tuple[Route[Any], ...] = (
@@ -174,6 +195,15 @@ ROUTES: tuple[Route[Any], ...] = (
         answers={202: ReconciliationBegun},
         handler=reconcile,
         uploads=("text/csv", "application/x-ndjson"),
+    ),
+    Route(
+        method="GET",
+        path="/reconciliations",
+        role="viewer",
+        summary="Reconciliations, the newest first",
+        takes=ReconciliationsQuery,
+        answers={200: ReconciliationsPage},
+        handler=get_reconciliations,
     ),
     Route(
         method="GET",

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.beside import TIMEOUT_S
-from adapters.operator.bodies import Body, CurrencyCode, Identifier
+from adapters.operator.bodies import Body, CurrencyCode, Edge, Identifier
 from adapters.operator.problems import ProblemFound, malformed
 from adapters.operator.rounds import Hours
 from adapters.operator.route import Api, ApiCall, Reply, Route
@@ -19,15 +19,6 @@ from projections.reports.formats import MEDIA_TYPES, Format, finest, render
 from projections.reports.period import read_period
 from projections.reports.registry import REPORTS
 from projections.reports.report import Report, ReportView, file_name
-
-Edge = Annotated[
-    str | None,
-    Meta(
-        description="A date as YYYY-MM-DD (a whole day in the time zone), or a date with its time"
-        " in ISO 8601.",
-        examples=["2025-01-31"],
-    ),
-]
 
 
 def _filter(name: str, what: str) -> Meta:
@@ -40,8 +31,8 @@ def _filter(name: str, what: str) -> Meta:
 class ReportQuery(Body, frozen=True, kw_only=True):
     """Period, format and filters. A filter that the report does not know is refused."""
 
-    begin: Edge = msgspec.field(name="from", default=None)
-    end: Edge = msgspec.field(name="to", default=None)
+    begin: Edge | None = msgspec.field(name="from", default=None)
+    end: Edge | None = msgspec.field(name="to", default=None)
     tz: Annotated[
         str | None,
         Meta(

@@ -67,6 +67,13 @@ class DatabaseViews:
         async with self._turns:
             return await self._reconciliations.read(name, after, limit)
 
+    async def reconciliations(
+        self, integration: str | None, after: str | None, limit: int
+    ) -> Sequence[Kept]:
+        """See `ReconciliationStore.page`."""
+        async with self._turns:
+            return await self._reconciliations.page(integration, after, limit)
+
     async def close(self) -> None:
         """Give up the reconciliations that are under way."""
         await self._reconciling.close()

@@ -434,13 +434,26 @@ SELECT %s, * FROM unnest(%s::bigint[], %s::text[], %s::json[])
 -- name: reconciliation
 -- overdue: what was to finish it is gone.
 SELECT
-    begun.begun_at, begun.begun_by, begun.integration, begun.begins, begun.ends, begun.time_zone,
+    begun.id, begun.begun_at, begun.begun_by, begun.integration, begun.begins, begun.ends, begun.time_zone,
     begun.edge_s, begun.statement_sha256, begun.statement_bytes,
     results.finished_at, results.outcome::text, results.error,
     now() > begun.begun_at + make_interval(secs => %s) AS overdue
 FROM ledger.reconciliations AS begun
 LEFT JOIN ledger.reconciliation_results AS results USING (id)
 WHERE begun.id = %s
+
+-- name: reconciliations
+-- The newest first: ids begin with the time.
+SELECT
+    begun.id, begun.begun_at, begun.begun_by, begun.integration, begun.begins, begun.ends,
+    begun.time_zone, begun.edge_s, begun.statement_sha256, begun.statement_bytes,
+    results.finished_at, results.outcome::text, results.error,
+    now() > begun.begun_at + make_interval(secs => %(overdue_s)s) AS overdue
+FROM ledger.reconciliations AS begun
+LEFT JOIN ledger.reconciliation_results AS results USING (id)
+WHERE (%(integration)s::text IS NULL OR begun.integration = %(integration)s)
+    AND (%(after)s::text IS NULL OR begun.id < %(after)s)
+ORDER BY begun.id DESC LIMIT %(limit)s
 
 -- name: reconciliation_differences
 SELECT number, content::text FROM ledger.reconciliation_differences

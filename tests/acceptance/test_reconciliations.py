@@ -82,7 +82,12 @@ async def test_a_statement_of_megabytes_is_compared_while_the_game_goes_on(
         assert begun.status == 202, begun
         assert (await site.send(bet("ann", tokens["ann"], "later"))).status == 200
         shown = await outcome(service.base_url, begun.json["id"])
+        (listed,) = (await site.operate("GET", "/reconciliations")).json["reconciliations"]
+        others = await site.operate("GET", f"/reconciliations?after={listed['id']}")
+        nobodys = await site.operate("GET", "/reconciliations?integration=gpas")
     assert shown["status"] == "done", shown
+    assert listed == {name: shown[name] for name in listed}
+    assert others.json == nobodys.json == {"reconciliations": [], "next": None}
     found = [(each["kind"], each["transaction_id"]) for each in shown["differences"]]
     assert found == [("missing_in_ledger", "t99"), ("missing_in_statement", "t0")]
     assert shown["noted"]["matched"] == 59

@@ -264,6 +264,14 @@ class MemoryViews:
         page = [each for each in kept.differences if each[0] > after][:limit]
         return msgspec.structs.replace(kept, differences=page)
 
+    async def reconciliations(
+        self, integration: str | None, after: str | None, limit: int
+    ) -> Sequence[Kept]:
+        """Those that the test put there, of the integration."""
+        found = [self.reconciled[name] for name in sorted(self.reconciled, reverse=True)]
+        wanted = [kept for kept in found if integration in (None, kept.integration)]
+        return [kept for kept in wanted if after is None or kept.id < after][:limit]
+
     async def rounds(
         self, filters: RoundFilters, after: RoundKey, limit: int
     ) -> Sequence[RoundRow]:

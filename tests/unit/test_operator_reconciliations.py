@@ -201,6 +201,7 @@ async def test_too_many_at_once_are_asked_to_come_again(temporary):
 PERIOD = PeriodView(begins=START, ends=START + timedelta(days=1), time_zone="UTC")
 STATEMENT = StatementView(sha256="ab" * 32, bytes=17, rows=None)
 BEGUN = Kept(
+    id="r1",
     begun_at=START,
     begun_by="operator-1",
     integration="slots",
@@ -288,3 +289,34 @@ async def test_an_id_that_nobody_was_given_is_not_found():
         assert (await desk.get("/reconciliations/r9")).code == "not_found"
         assert (await desk.get("/reconciliations/r9?limit=1001")).code == "malformed_request"
         assert (await desk.get("/reconciliations/r9?after=-1")).code == "malformed_request"
+
+
+async def test_the_list_is_a_page_of_the_newest():
+    """Whose client lost the id finds it again; an auditor sees what was compared, and what not."""
+    kept = {
+        name: msgspec.structs.replace(BEGUN, id=name, integration=whose, error=error)
+        for name, whose, error in (
+            ("r1", "slots", None),
+            ("r2", "other", None),
+            ("r3", "slots", LOST),
+            ("r4", "slots", None),
+        )
+    }
+    kept["r4"] = msgspec.structs.replace(kept["r4"], outcome=OUTCOME, finished_at=START)
+    async with running(views=MemoryViews(reconciled=kept)) as desk:
+        first = (await desk.get("/reconciliations?integration=slots&limit=2", role="viewer")).json
+        rest = (await desk.get(f"/reconciliations?limit=2&after={first['next']}")).json
+    told = [(each["id"], each["status"]) for each in first["reconciliations"]]
+    assert told == [("r4", "done"), ("r3", "failed")]
+    assert first["next"] == "r3"
+    assert first["reconciliations"][0]["counts"] == OUTCOME.counts
+    assert "differences" not in first["reconciliations"][0]
+    assert [each["id"] for each in rest["reconciliations"]] == ["r2", "r1"]
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "after=", "integration=", "kind=x"])
+async def test_a_page_that_makes_no_sense_is_refused(query):
+    """As everywhere."""
+    async with running() as desk:
+        assert (await desk.get(f"/reconciliations?{query}")).code == "malformed_request"
