@@ -74,7 +74,7 @@ class ReportProcessLost(ReportUnavailable):
     """The process that was to make the report has ended: killed, or nothing was left for it."""
 
     def __init__(self) -> None:
-        super().__init__("the process that was to make the report has ended")
+        super().__init__("the process that was to make it has ended")
 
 
 class ReportTooLong(ReportUnavailable):

@@ -325,7 +325,7 @@ async def test_one_whose_process_is_killed_fails(postgres, database, story, monk
         shown = await finished(running, name)
     assert (shown["status"], shown["error"]) == (
         "failed",
-        "the process that was to make the report has ended",
+        "the process that was to make it has ended",
     )
     assert list(temporary.glob("*.statement")) == []
 
