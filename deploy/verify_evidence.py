@@ -272,7 +272,7 @@ class Verifier:
         unit = self._header["currencies"][code]
         whole, rest = divmod(abs(units), 10 ** unit["scale"])
         digits = f"{rest:0{unit['scale']}d}".rstrip("0").ljust(unit["exponent"], "0")
-        return f"{'-' if units < 0 else ''}{whole}{'.' if unit['exponent'] else ''}{digits}"
+        return f"{'-' if units < 0 else ''}{whole}{'.' if digits else ''}{digits}"
 
     def _take_seal(self, record: Record) -> None:
         seal, version = record["seal"], record["version"]

@@ -738,6 +738,16 @@ def test_an_amount_is_shown_with_all_its_decimals(file, units, shown):
     assert f", real {shown} = " in line
 
 
+@pytest.mark.parametrize(
+    ("units", "shown"),
+    [(0, "0"), (100_000, "+1"), (1, "+0.00001"), (-123_400_000, "-1234"), (250_000, "+2.5")],
+)
+def test_a_currency_without_decimals_may_have_them_all_the_same(file, units, shown):
+    """A provider that counts finer pays half a yen: shown as 25, it would be ten times as much."""
+    line = _shown(file, lambda content: content.update(real=units), "JPY")
+    assert f", real {shown} = " in line
+
+
 def test_numbered_rows_are_what_the_fakes_promise():
     """A bundle of these tests begins at version 1 of a stream, as the ledger's do."""
     found = partition(0)
