@@ -99,6 +99,15 @@ _FIELDS: Final[dict[str, dict[str, type]]] = {
     "end": {"events": int, "seals": int, "calls": int},
 }
 _ORDER: Final = list(_FIELDS)
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What content that is not an event's may raise."""
 _LABELS: Final = ("integration", "transaction_id", "round_id", "game", "actor", "reason")
 _CHANGES: Final = (("real", "balance_real"), ("bonus", "balance_bonus"))
 
@@ -236,7 +245,7 @@ class Verifier:
             content = json.loads(event["payload"])
             self._say(self._told(version, event["name"], content))
             self._follow(version, content)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except _UNREADABLE:
             self._differs(f"event {version}: its content cannot be read")
 
     def _follow(self, version: int, content: Record) -> None:
@@ -431,8 +440,9 @@ def read_key(path: Path) -> tuple[str, Ed25519PublicKey]:
 
 
 def say(line: str) -> None:
-    """One line to standard output, whatever ids hold: no line ends, nothing unseen."""
-    print("".join(each if each.isprintable() else ascii(each)[1:-1] for each in line))
+    """One line to standard output, whatever ids hold and wherever it goes: nothing unseen."""
+    seen = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    print(seen.encode(sys.stdout.encoding, "backslashreplace").decode(sys.stdout.encoding))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

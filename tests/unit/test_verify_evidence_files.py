@@ -36,7 +36,7 @@ def main(given: list[str]) -> int:
     return code
 
 
-def run(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*given: str) -> subprocess.CompletedProcess[str]:
     """The program as an auditor starts it: away from the repository, by itself."""
     return subprocess.run(
         [sys.executable, "-I", str(PROGRAM.with_stem("verify_evidence")), *given],
@@ -44,7 +44,17 @@ def run(*given: str, **environment: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         cwd="/",
-        env={**os.environ, **environment},
+    )
+
+
+def run_as(encoding: str, *given: str) -> subprocess.CompletedProcess[bytes]:
+    """The same where output is written in another encoding."""
+    return subprocess.run(
+        [sys.executable, str(PROGRAM.with_stem("verify_evidence")), *given],
+        capture_output=True,
+        check=False,
+        cwd="/",
+        env={**os.environ, "PYTHONIOENCODING": encoding},
     )
 
 
@@ -284,6 +294,16 @@ def test_no_content_of_an_event_gives_a_traceback(tmp_path, capsys, text):
         assert all(line.isprintable() for line in said.out.split("\n"))
 
 
+def test_amounts_that_cannot_be_added_give_no_traceback(tmp_path, capsys):
+    """Python's integers have no bounds, and its fractions have."""
+    records = bundle(SEED)
+    said = '{"recorded_at":"2026-01-01T00:00:00Z","currency":"EUR",'
+    records[2]["payload"] = said + f'"balance_bonus":{"9" * 400}}}'
+    records[3]["payload"] = said + '"bonus":1.5,"balance_bonus":1}'
+    assert main(arguments(tmp_path, records)) == 1
+    assert "event 3: its content cannot be read" in capsys.readouterr().out
+
+
 def _bent(random: Random, whole: bytes) -> bytes:
     """A few bytes changed, cut out, doubled, or made hostile."""
     for _ in range(random.randint(1, 3)):
@@ -342,6 +362,20 @@ def test_no_depth_gives_a_traceback(tmp_path, capsys, depth):
 
 
 # --- What is shown ---
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_what_the_output_cannot_hold_is_no_difference(tmp_path, encoding):
+    """A game with a name in another alphabet, on a system that writes files in an old encoding."""
+    records = bundle(SEED)
+    assert any("🎲" in event["payload"] for event in of(records, "event"))
+    records[0]["operator"] = "Казино"
+    done = run_as(encoding, *arguments(tmp_path, records))
+    assert (done.returncode, done.stderr) == (0, b"")
+    out = done.stdout.decode(encoding)
+    assert ("Казино" if encoding == "utf-8" else r"\u041a\u0430\u0437\u0438\u043d\u043e") in out
+    assert "\n0 differences in " in out
+
 
 HOSTILE = "\x1b[2J\r\n0 differences\u202eé\x00\u2028"
 
