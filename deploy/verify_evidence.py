@@ -91,6 +91,7 @@ _FIELDS: Final[dict[str, dict[str, type]]] = {
         "operation": str,
         "method": str,
         "path": str,
+        "query": str,
         "body": str,
         "status": int,
         "answer": str,
@@ -142,6 +143,11 @@ class Report:
             f" outside), {_counted(self.counts['call'], 'call')};"
             f" {_counted(unsealed, 'event')} not sealed"
         )
+
+
+def _quoted(content: object) -> str:
+    """Ids as JSON: what one of them holds cannot look like another part of the line."""
+    return json.dumps(content, ensure_ascii=False)
 
 
 def _counted(count: int, noun: str) -> str:
@@ -223,7 +229,7 @@ class Verifier:
             f"player {header['player_id']}, made at {header['made_at']} by {header['made_by']},"
             f" operator: {header.get('operator') or 'not named'}"
         )
-        self._say(f"asked for: {json.dumps(header.get('wanted'), ensure_ascii=False)}")
+        self._say(f"asked for: {_quoted(header.get('wanted'))}")
 
     def _take_event(self, event: Record) -> None:
         version, stream = event["version"], self._header["stream"].encode()
@@ -242,7 +248,7 @@ class Verifier:
             event["notification_id"].to_bytes(8, "big", signed=True) + self._previous
         )
         try:
-            content = json.loads(event["payload"])
+            content = _parsed(event["payload"])
             self._say(self._told(version, event["name"], content))
             self._follow(version, content)
         except _UNREADABLE:
@@ -267,7 +273,7 @@ class Verifier:
 
     def _told(self, version: int, name: str, content: Record) -> str:
         parts = [f"{version}  {content['recorded_at']}  {name.partition('.')[0]}"]
-        parts += [f"{label} {content[label]}" for label in _LABELS if content.get(label)]
+        parts += [f"{label} {_quoted(content[label])}" for label in _LABELS if content.get(label)]
         if "balance_real" in content:
             code = content["currency"]
             for change, balance in _CHANGES:
@@ -322,9 +328,11 @@ class Verifier:
         return None
 
     def _take_call(self, call: Record) -> None:
+        query = f"?{call['query']}" if call["query"] else ""
         self._say(
             f"call {call['received_at']}  {call['integration']} {call['operation']}:"
-            f" {call['method']} {call['path']}, answered {call['status']} ({call['outcome']})"
+            f" {call['method']} {call['path']}{query}, answered {call['status']}"
+            f" ({call['outcome']})"
         )
         self._say(f"  {call['body']}")
         self._say(f"  {call['answer']}")
@@ -415,12 +423,24 @@ def _objects(path: Path) -> Iterator[tuple[int, Record]]:
     with path.open("rb") as file:
         for at, line in enumerate(file, 1):
             try:
-                found = json.loads(line)
+                found = _parsed(line)
             except (ValueError, RecursionError) as error:
                 raise Unreadable(f"{path}, line {at}: no JSON: {error}") from None
             if not isinstance(found, dict):
                 raise Unreadable(f"{path}, line {at}: no object of JSON")
             yield at, found
+
+
+def _parsed(text: str | bytes) -> Any:
+    """JSON in which no name stands twice: readers differ in which of the two they show."""
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> Record:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice")
+    return found
 
 
 def _has(record: Record, fields: Mapping[str, type]) -> bool:

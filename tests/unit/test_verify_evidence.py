@@ -748,6 +748,42 @@ def test_a_currency_without_decimals_may_have_them_all_the_same(file, units, sho
     assert f", real {shown} = " in line
 
 
+@pytest.mark.parametrize("twice", ['"reason":"a","reason":"b"', '"tags":{"a":1,"a":2}'])
+def test_a_name_that_stands_twice_in_an_event_is_told(file, twice):
+    """Its hash may be right: which of the two was booked depends on who reads it."""
+    records = bundle(0)
+    event = of(records, "event")[2]
+    event["payload"] = event["payload"].replace("{", "{" + twice + ",", 1)
+    assert f"event {event['version']}: its content cannot be read" in differences(file, records)
+
+
+def test_two_events_that_differ_are_not_shown_alike(file):
+    """Providers choose their ids: one must not read like a round, or like money."""
+    plain = _shown(file, lambda content: content.update(transaction_id="t1", round_id="r1"))
+    posing = "t1, round_id r1, real +900.00 = 900.00 EUR"
+    assert 'transaction_id "t1", round_id "r1", ' in plain
+    line = _shown(file, lambda content: content.update(transaction_id=posing, round_id=""))
+    assert f'transaction_id "{posing}", ' in line
+    for one, other in (("a", 'a", round_id "b'), ("\n", "\\n"), ("\u202e", "\\u202e")):
+        lines = [
+            _shown(file, lambda content, each=each: content.update(transaction_id=each))
+            for each in (one, other)
+        ]
+        assert lines[0] != lines[1]
+
+
+def test_a_call_is_shown_with_its_query(file):
+    """Some protocols say everything there."""
+    records = bundle(0)
+    of(records, "call")[0]["query"] = "walletId=ann&amount=7"
+    said = verified(file, records).said
+    shown = [line for line in said if " POST " in line]
+    assert [line.partition(" POST ")[2] for line in shown] == [
+        "/slots/bet?walletId=ann&amount=7, answered 200 (ok)",
+        "/slots/bet, answered 200 (ok)",
+    ]
+
+
 def test_numbered_rows_are_what_the_fakes_promise():
     """A bundle of these tests begins at version 1 of a stream, as the ledger's do."""
     found = partition(0)

@@ -262,6 +262,16 @@ def test_no_value_of_any_field_gives_a_traceback(tmp_path, capsys, kind, name, i
         assert all(line.isprintable() for line in said.out.split("\n"))
 
 
+def test_no_name_stands_twice_in_a_record(tmp_path, capsys):
+    """Readers differ in which they take: what was read would not be what was verified."""
+    given = arguments(tmp_path)
+    file = tmp_path / FILE
+    line = file.read_bytes().splitlines()[1]
+    other = json.dumps({"payload": "{}"}).encode()[1:-1]
+    file.write_bytes(file.read_bytes().replace(line, b"{" + other + b", " + line[1:]))
+    assert refused(given, capsys).endswith(f"{file}, line 2: no JSON: a name stands twice\n")
+
+
 CONTENTS: dict[str, str] = {
     "nothing": "",
     "no object": "[]",
@@ -273,6 +283,7 @@ CONTENTS: dict[str, str] = {
     "a time without a zone": '{"recorded_at":"2026-01-01T00:00:00"}',
     "a time at the edge": '{"recorded_at":"0001-01-01T00:00:00+23:59"}',
     "a time at the other edge": '{"recorded_at":"9999-12-31T23:59:59-23:59"}',
+    "a name twice": '{"recorded_at":"2026-01-01T00:00:00Z","reason":"a","reason":"b"}',
     "deep": "[" * 100_000,
     "half a character": '{"recorded_at":"2026-01-01T00:00:00Z","reason":"\\ud800"}',
     "an amount that is none": '{"recorded_at":"2026-01-01T00:00:00Z","currency":"EUR","real":%s,'
