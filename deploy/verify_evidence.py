@@ -9,12 +9,14 @@ were kept outside the database, all or some: JSON, a line each.
 A player's events are chained: the hash of each covers the one before it, its version, its name and
 its content. A seal is signed over a Merkle tree (RFC 9162) of all players' events. Where EVIDENCE
 proves that an event is in that tree, neither it nor any before it was changed, added or removed
-since the seal was made, by anybody who has not the key; if KEPT holds that very seal, by anybody.
+since the seal was made, by anybody who has not the key; if KEPT holds that very seal, or the next
+one, by anybody.
 The seals in KEPT must really come from outside, and the key from somebody who is believed.
 
-It cannot show that no further events of the player follow, nor whether an event was true when it
-was booked. Events behind the last proof are counted as not sealed. Calls are shown as the casino
-kept them: no seal covers them.
+It cannot show that no further events of the player follow, nor that none fits what was asked for
+before the first one, nor whether an event was true when it was booked. Events behind the last proof
+are counted as not sealed. Calls are shown as the casino kept them, and amounts in the units that it
+names: no seal covers these.
 
 Exit codes: 0 no differences, 1 differences, 2 wrong usage or a file that cannot be read.
 """
@@ -52,10 +54,12 @@ NOTHING: Final = bytes(32)
 
 _LENGTHS: Final = Struct(">IqI")
 _HASH: Final = re.compile("[0-9a-f]{64}")
+_HEX: Final = re.compile("([0-9a-f]{2})*")
+"""What stands in the place of a hash may be anything, and is a difference then."""
 _FORMS: Final = {
     "sealed_at": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII),
     "key_id": re.compile("[0-9a-f]{8}"),
-    "signature": re.compile("([0-9a-f]{2})*"),
+    "signature": _HEX,
 }
 _UNIT: Final[dict[str, type]] = {"exponent": int, "scale": int}
 _DIGITS_MAX: Final = 30
@@ -83,8 +87,8 @@ _FIELDS: Final[dict[str, dict[str, type]]] = {
         "previous": str,
         "currencies": dict,
     },
-    "event": {"version": int, "notification_id": int, "name": str, "hash": str, "payload": str},
-    "seal": {"seal": dict, "version": int, "place": int, "path": list},
+    "event": {"version": int, "name": str, "hash": str, "payload": str},
+    "seal": {"seal": dict, "version": int, "notification_id": int, "place": int, "path": list},
     "call": {
         "received_at": str,
         "integration": str,
@@ -113,6 +117,9 @@ _LABELS: Final = ("integration", "transaction_id", "round_id", "game", "actor", 
 _CHANGES: Final = (("real", "balance_real"), ("bonus", "balance_bonus"))
 
 Record = dict[str, Any]
+Place = tuple[int, int]
+Seals = defaultdict[Place, set[bytes]]
+"""Digests by partition and number: of one seal all are the same."""
 Keys = Mapping[str, Ed25519PublicKey]
 
 
@@ -160,6 +167,20 @@ def statement(seal: Record) -> bytes:
     return ("wallet-ledger seal 1\n" + "".join(lines)).encode()
 
 
+def _digests(seal: Record) -> tuple[tuple[Place, bytes], tuple[Place, bytes]]:
+    """What a seal fixes: itself, and the one before it."""
+    partition, number = seal["partition"], seal["number"]
+    return (
+        ((partition, number), sha256(statement(seal)).digest()),
+        ((partition, number - 1), bytes.fromhex(seal["previous"])),
+    )
+
+
+def _learn(seals: Seals, seal: Record) -> None:
+    for place, digest in _digests(seal):
+        seals[place].add(digest)
+
+
 def root_of(leaf: bytes, place: int, size: int, path: Sequence[bytes]) -> bytes | None:
     """The root of a tree of so many leaves, from a leaf and its audit path (RFC 9162, 2.1.3.2).
 
@@ -187,15 +208,16 @@ class Verifier:
     def __init__(self, keys: Keys, known: Iterable[Record], say: Callable[[str], None]) -> None:
         self.report = Report()
         self._keys = keys
-        self._known: defaultdict[tuple[int, int], set[bytes]] = defaultdict(set)
+        self._known: Seals = defaultdict(set)
         for each in known:
-            self._known[each["partition"], each["number"]].add(statement(each))
+            _learn(self._known, each)
+        self._met: Seals = defaultdict(set)
         self._say = say
         self._header: Record = {}
         self._previous = NOTHING
         self._recorded_at: datetime | None = None
         self._balances: dict[tuple[str, str], int] = {}
-        self._leaves: dict[int, bytes] = {}
+        self._hashes: dict[int, bytes] = {}
         self._take: Final[dict[str, Callable[[Record], None]]] = {
             "evidence": self._begin,
             "event": self._take_event,
@@ -230,11 +252,15 @@ class Verifier:
             f" operator: {header.get('operator') or 'not named'}"
         )
         self._say(f"asked for: {_quoted(header.get('wanted'))}")
+        for code, unit in header["currencies"].items():
+            self._say(
+                f"1 {code} is {10 ** unit['scale']} of the units in events, by the casino's word"
+            )
 
     def _take_event(self, event: Record) -> None:
         version, stream = event["version"], self._header["stream"].encode()
         name, payload = event["name"].encode(), event["payload"].encode()
-        expected = self.report.first + len(self._leaves)
+        expected = self.report.first + len(self._hashes)
         if version != expected:
             self._differs(f"event {version}: event {expected} has to stand there")
         lengths = _LENGTHS.pack(len(stream), version, len(name))
@@ -244,9 +270,7 @@ class Verifier:
                 f"event {version}: its hash is not that of its content behind the one before"
             )
         self._previous = bytes.fromhex(event["hash"])
-        self._leaves[version] = (
-            event["notification_id"].to_bytes(8, "big", signed=True) + self._previous
-        )
+        self._hashes[version] = self._previous
         try:
             content = _parsed(event["payload"])
             self._say(self._told(version, event["name"], content))
@@ -295,13 +319,17 @@ class Verifier:
         wrong = self._unsigned(seal) or self._unproven(record)
         if wrong:
             self._differs(f"{about}: {wrong}")
-        known = self._known[seal["partition"], seal["number"]]
-        is_known = statement(seal) in known
+        own, before = _digests(seal)
+        is_known = own[1] in self._known[own[0]]
         self.report.known += is_known
-        if known - {statement(seal)}:
-            self._differs(f"{about}: another one is known from outside")
+        for (place, digest), other in ((own, "another one"), (before, "another one before it")):
+            if self._known[place] - {digest}:
+                self._differs(f"{about}: {other} is known from outside")
+            if self._met[place] - {digest}:
+                self._differs(f"{about}: {other} is in the file")
         if not wrong:
-            self.report.sealed = max(self.report.sealed, version)
+            self.report.sealed = version
+            _learn(self._met, seal)
             outside = ", known from outside" if is_known else ""
             self._say(f"up to event {version}: sealed at {seal['sealed_at']} ({about}{outside})")
 
@@ -319,9 +347,12 @@ class Verifier:
         seal, version = record["seal"], record["version"]
         if seal["partition"] != self._header["partition"]:
             return f"the player is in partition {self._header['partition']}"
-        leaf = self._leaves.get(version)
-        if leaf is None:
+        digest = self._hashes.get(version)
+        if digest is None:
             return f"event {version} is not in the file"
+        if version <= self.report.sealed:
+            return f"event {version} is sealed already"
+        leaf = record["notification_id"].to_bytes(8, "big", signed=True) + digest
         path = [bytes.fromhex(each) for each in record["path"]]
         if root_of(leaf, record["place"], seal["events"], path) != bytes.fromhex(seal["root"]):
             return f"event {version} is not proven to be among those that it covers"
@@ -369,7 +400,8 @@ def _check(record: Record, where: str) -> None:
     kind = record["record"]
     if kind == "evidence" and record["format"] != FORMAT:
         raise Unreadable(f"{where}: format {record['format']}, and this program reads {FORMAT}")
-    hashes = [record[name] for name in ("hash", "previous") if name in record]
+    stored = [record[name] for name in ("hash", "previous") if name in record]
+    hashes: list[object] = []
     units: Iterable[object] = ()
     if kind == "seal":
         _check_seal(record["seal"], where)
@@ -384,6 +416,7 @@ def _check(record: Record, where: str) -> None:
         raise Unreadable(f"{where}: half a character") from None
     if not (
         all(_is(_HASH, each) for each in hashes)
+        and all(_is(_HEX, each) for each in stored)
         and all(-(2**63) <= number < 2**63 for number in numbers)
         and all(map(_is_unit, units))
     ):

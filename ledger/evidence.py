@@ -81,7 +81,6 @@ class EventRecord(msgspec.Struct, frozen=True, tag_field="record", tag="event"):
     """An event; ``payload`` is the text that was stored, byte by byte, ``hash`` in hex."""
 
     version: int
-    notification_id: int
     name: str
     hash: str
     payload: str
@@ -90,11 +89,13 @@ class EventRecord(msgspec.Struct, frozen=True, tag_field="record", tag="event"):
 class SealRecord(msgspec.Struct, frozen=True, tag_field="record", tag="seal"):
     """A seal, and the audit path (hex) to its root of the player's event ``version``.
 
-    ``place`` is that event's among those that the seal covers, from 0.
+    ``notification_id`` is that event's: the leaf begins with it, and no hash of an event covers it.
+    ``place`` is the event's among those that the seal covers, from 0.
     """
 
     seal: SealLine
     version: int
+    notification_id: int
     place: int
     path: list[str]
 
@@ -173,9 +174,7 @@ class Evidence:
             if event is not None and transaction_id is not None:
                 self._names.add((event.integration, transaction_id))
             self._places.append((notification_id, version))
-            yield EventRecord(
-                version, notification_id, name, digest.hex(), payload.decode(errors="replace")
-            )
+            yield EventRecord(version, name, digest.hex(), payload.decode(errors="replace"))
 
     async def seals(self) -> AsyncIterator[SealRecord]:
         """The seals over the events that were read, as far as there are any."""
@@ -199,7 +198,8 @@ class Evidence:
             audit_path, root = path([leaf(*each) for each in covered], place)
             if len(covered) != seal.events or root != seal.root:
                 self.wrong.append(f"seal {seal.number}: the events are not those that it covered")
-            yield SealRecord(line_of(seal), version, place, [each.hex() for each in audit_path])
+            siblings = [each.hex() for each in audit_path]
+            yield SealRecord(line_of(seal), version, notification_id, place, siblings)
 
     async def _covered(self, after: int, through: int) -> list[tuple[int, bytes]]:
         query = statement("covered_hashes", self._schema)

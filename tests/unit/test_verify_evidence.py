@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -72,7 +73,7 @@ def test_a_sound_bundle_has_no_differences(file, seed):
         f" {header['last']}), {seals} seals ({report.known} known from outside), 2 calls;"
         f" {header['last'] - last} event{'s' * (header['last'] - last != 1)} not sealed"
     )
-    assert len(verdict.said) == 2 + events + seals + 3 * 2
+    assert len(verdict.said) == 4 + events + seals + 3 * 2
 
 
 def test_the_bundles_are_of_many_kinds():
@@ -425,6 +426,13 @@ def place_altered(random: Random, records: list[Record]) -> str:
     return f"event {proven['version']} is not proven to be among those"
 
 
+def notification_id_altered(random: Random, records: list[Record]) -> str:
+    """Where the event stands in the log is in the tree with it."""
+    proven = _seal(random, records)
+    proven["notification_id"] += random.choice((-1, 1, 2**40))
+    return f"event {proven['version']} is not proven to be among those"
+
+
 def proof_of_another_event(random: Random, records: list[Record]) -> str:
     """A right proof, said to be that of an event before or behind."""
     proven = _seal(random, records)
@@ -502,6 +510,7 @@ ATTACKS: tuple[Change, ...] = (
     seal_forged,
     path_altered,
     place_altered,
+    notification_id_altered,
     proof_of_another_event,
     balance_that_does_not_follow,
     time_that_goes_back,
@@ -644,11 +653,14 @@ def test_a_known_seal_must_be_the_very_one(file, field):
             "sealed_at": "2026-01-01T00:00:00.999999Z",
             "key_id": OTHER.id,
         }
-        (found,) = differences(file, records, known=[{**other, field: changes[field]}])
-        assert found == (
-            f"seal {other['number']} of partition {other['partition']}: another one is known from"
-            " outside"
-        )
+        found = differences(file, records, known=[{**other, field: changes[field]}])
+        about = "seal {} of partition {}: another one"
+        expected = [about.format(other["number"], 3) + " is known from outside"]
+        if any(each["seal"]["number"] == other["number"] + 1 for each in of(records, "seal")):
+            expected.append(
+                about.format(other["number"] + 1, 3) + " before it is known from outside"
+            )
+        assert found == expected
 
 
 def test_a_seal_kept_without_its_signature_is_known_all_the_same(file):
@@ -663,9 +675,71 @@ def test_two_known_seals_of_one_number_cannot_both_be_true(file):
     records = bundle(2)
     seal = of(records, "seal")[0]["seal"]
     verdict = verified(file, records, [seal, {**seal, "root": "1" * 64}])
-    assert [line.partition(": ")[2] for line in verdict.report.differences] == [
-        "another one is known from outside"
+    about = f"seal {seal['number']} of partition 3"
+    assert verdict.report.differences[0] == f"{about}: another one is known from outside"
+
+
+def test_a_known_seal_fixes_the_one_before_it(file):
+    """Somebody may have noted one seal a day: it names the digest of its predecessor."""
+    for seed in range(BUNDLES):
+        found = partition(seed)
+        records = bundle(seed)
+        numbers = [each["seal"]["number"] for each in of(records, "seal")]
+        number = Random(seed).choice(numbers)
+        kept = [as_record(each) for each in _lines(found)][number : number + 1]
+        if not kept:
+            continue
+        report = verified(file, records, kept).report
+        assert report.differences == []
+        assert report.known == 1 + (number + 1 in numbers)
+        other = {**kept[0], "previous": "1" * 64}
+        told = f"seal {number} of partition 3: another one is known from outside"
+        assert told in differences(file, records, known=[other])
+
+
+def test_a_seal_behind_another_than_the_known_one_is_told(file):
+    """A fork that began after what was kept: the first seal of it still names its predecessor."""
+    records = bundle(1)
+    second = of(records, "seal")[1]
+    before = as_record(_lines(partition(1))[second["seal"]["number"] - 2])
+    assert differences(file, records, known=[before]) == []
+    for each in of(records, "seal"):
+        if each is not second:
+            records.remove(each)
+    _counted(records)
+    signed_anew(second, OURS, previous=GENESIS)
+    assert differences(file, records) == []
+    assert differences(file, records, known=[before]) == [
+        f"{_number(second)} of partition 3: another one before it is known from outside"
     ]
+
+
+def test_seals_of_two_histories_do_not_stand_in_one_file(file):
+    """Our key signed both: whoever has it can, and cannot have both be true."""
+    records = bundle(1)
+    one, other, *_ = of(records, "seal")
+    signed_anew(other, OURS, previous=GENESIS)
+    about = f"seal {other['seal']['number']} of partition 3: another one"
+    assert f"{about} before it is in the file" in differences(file, records)
+    signed_anew(other, OURS, number=seal_in(one).number)
+    assert f"seal {one['seal']['number']} of partition 3: another one is in the file" in (
+        differences(file, records)
+    )
+
+
+def test_a_proof_twice_is_no_two_proofs(file):
+    """Nor one of an event before another's that is proven already."""
+    records = bundle(1)
+    one, other, *_ = of(records, "seal")
+    records.insert(records.index(one), dict(one))
+    _counted(records)
+    told = f"seal {one['seal']['number']} of partition 3: event {one['version']} is sealed already"
+    assert differences(file, records) == [told]
+    records = bundle(1)
+    one, other, *_ = of(records, "seal")
+    at = records.index(one)
+    records[at], records[at + 1] = other, one
+    assert differences(file, records) == [told]
 
 
 def test_a_history_made_anew_with_our_key_differs_from_what_was_kept(file):
@@ -684,8 +758,18 @@ def test_a_history_made_anew_with_our_key_differs_from_what_was_kept(file):
         assert differences(file, records, known=kept)
 
 
+def _number(proven: Record) -> str:
+    return f"seal {proven['seal']['number']}"
+
+
 def _lines(found: Ledger) -> list[Any]:
     return [line_of(seal) for seal in found.seals]
+
+
+def test_of_an_event_there_is_nothing_that_its_hash_does_not_cover():
+    """Whatever stood beside it could be changed unseen."""
+    (event, *_) = of(bundle(0), "event")
+    assert list(event) == ["record", "version", "name", "hash", "payload"]
 
 
 def test_keys_are_changed_and_the_seals_of_the_older_one_stay_good(file):
@@ -765,10 +849,7 @@ def test_two_events_that_differ_are_not_shown_alike(file):
     line = _shown(file, lambda content: content.update(transaction_id=posing, round_id=""))
     assert f'transaction_id "{posing}", ' in line
     for one, other in (("a", 'a", round_id "b'), ("\n", "\\n"), ("\u202e", "\\u202e")):
-        lines = [
-            _shown(file, lambda content, each=each: content.update(transaction_id=each))
-            for each in (one, other)
-        ]
+        lines = [_shown(file, partial(dict.update, transaction_id=each)) for each in (one, other)]
         assert lines[0] != lines[1]
 
 
@@ -781,6 +862,33 @@ def test_a_call_is_shown_with_its_query(file):
     assert [line.partition(" POST ")[2] for line in shown] == [
         "/slots/bet?walletId=ann&amount=7, answered 200 (ok)",
         "/slots/bet, answered 200 (ok)",
+    ]
+
+
+def test_the_units_of_amounts_are_told_for_they_are_not_sealed(file):
+    """Another scale makes ten of one: the reader sees by what the casino divides."""
+    records = bundle(0)
+    said = verified(file, records).said
+    assert "1 EUR is 100000 of the units in events, by the casino's word" in said
+    records[0]["currencies"]["EUR"]["scale"] = 4
+    verdict = verified(file, records)
+    assert verdict.report.differences == []
+    assert "1 EUR is 10000 of the units in events, by the casino's word" in verdict.said
+
+
+@pytest.mark.parametrize("stored", ["", "00", "0" * 62, "0" * 66])
+def test_what_stands_in_the_place_of_a_hash_is_only_a_difference(file, stored):
+    """Whatever a database holds goes into the bundle, and everything else is still verified."""
+    records = bundle(0)
+    event = of(records, "event")[3]
+    event["hash"] = stored
+    found = differences(file, records)
+    assert found[0] == _about(event) + " behind the one before"
+    assert found[1].startswith(f"event {event['version'] + 1}: its hash is not that of its content")
+    records = evidence(partition(0), 5, 9)
+    records[0]["previous"] = stored
+    assert differences(file, records) == [
+        "event 5: its hash is not that of its content behind the one before"
     ]
 
 
