@@ -37,6 +37,7 @@ MARGIN: Final = timedelta(minutes=1)
 BYTES_MAX: Final = 32 * 2**20
 """Of a bundle that is made by a call; the command line has no such limit."""
 
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _FETCH: Final = 500
 
 
@@ -50,8 +51,8 @@ class CurrencyRecord(msgspec.Struct, frozen=True):
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag_field="record", tag="evidence"):
     """The first line. ``previous`` is the chain hash (hex) before version ``first``.
 
-    ``wanted`` is what was asked for. Calls that name the player are there between ``calls_from``
-    and ``calls_to``.
+    ``wanted`` is what was asked for. Calls that name the player are there from ``calls_from`` to
+    before ``calls_to``.
     """
 
     format: int = FORMAT
@@ -145,8 +146,8 @@ class Bundles:
         now = datetime.now(UTC)
         begins, ends = wanted.begins, wanted.ends
         if stretch.began is not None and stretch.ended is not None:
-            begins = begins or stretch.began - MARGIN
-            ends = ends or (stretch.ended + MARGIN if wanted.of_play else now)
+            begins = begins or _apart(stretch.began, -MARGIN)
+            ends = ends or (_apart(stretch.ended, MARGIN) if wanted.of_play else now)
         return Header(
             made_at=now,
             made_by=f"wallet-ledger {version('wallet-ledger')}",
@@ -163,9 +164,17 @@ class Bundles:
                 for code in stretch.currencies
                 if (unit := self.currencies.get(code)) is not None
             },
-            calls_from=begins or now,
+            calls_from=begins or _EARLIEST,
             calls_to=ends or now,
         )
+
+
+def _apart(moment: datetime, margin: timedelta) -> datetime:
+    """Never further than time goes: somebody may have altered when an event was recorded."""
+    try:
+        return moment + margin
+    except OverflowError:
+        return moment
 
 
 def configured_bundles(url: str, settings: Settings) -> Bundles:

@@ -173,7 +173,8 @@ class Evidence:
             transaction_id = getattr(event, "transaction_id", None)
             if event is not None and transaction_id is not None:
                 self._names.add((event.integration, transaction_id))
-            self._places.append((notification_id, version))
+            if notification_id is not None:
+                self._places.append((notification_id, version))
             yield EventRecord(version, name, digest.hex(), payload.decode(errors="replace"))
 
     async def seals(self) -> AsyncIterator[SealRecord]:
@@ -194,7 +195,11 @@ class Evidence:
             start = bisect_right(places, (seal.through_id, _VERSION_MAX))
             notification_id, version = places[start - 1]
             covered = await self._covered(after, seal.through_id)
-            place = [each[0] for each in covered].index(notification_id)
+            ids = [each[0] for each in covered]
+            if notification_id not in ids:
+                self.wrong.append(f"event {version}: it stands where no seal covers it")
+                continue
+            place = ids.index(notification_id)
             audit_path, root = path([leaf(*each) for each in covered], place)
             if len(covered) != seal.events or root != seal.root:
                 self.wrong.append(f"seal {seal.number}: the events are not those that it covered")
@@ -206,16 +211,19 @@ class Evidence:
         cursor = await self._connection.execute(query, (after, through))
         return await cursor.fetchall()
 
-    async def _events(self, first: int, last: int) -> AsyncIterator[tuple[int, int, str, bytes]]:
+    async def _events(
+        self, first: int, last: int
+    ) -> AsyncIterator[tuple[int | None, int, str, bytes]]:
         async with self._connection.cursor("stretch", binary=True) as cursor:
             cursor.itersize = _FETCH
             await cursor.execute(statement("stretch", self._schema), (self.stream, first, last))
             async for notification_id, version, name, state in cursor:
-                yield notification_id, version, name, state or b""
+                yield notification_id, version, name or "", state or b""
 
 
 def _readable(name: str, state: bytes) -> Event | None:
     try:
-        return decode(name, memoryview(state)[HASH_SIZE:])
+        event = decode(name, memoryview(state)[HASH_SIZE:])
     except UnreadableEvent:
         return None
+    return event if event.recorded_at.tzinfo is not None else None

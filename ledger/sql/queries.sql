@@ -137,12 +137,13 @@ WHERE place <= %(each_end)s OR place > found - %(each_end)s
 ORDER BY place
 
 -- name: calls_of_player
--- Those that name the player, received between two moments, and those that carried one of the ids.
+-- Those that name the player, received from one moment to before another, and those that carried one
+-- of the ids.
 SELECT
     received_at, integration, operation, method, path, query, body, status, answer, outcome,
     player_id, transaction_id, duration_us, remote, key_id, trace_id
 FROM ledger.calls
-WHERE player_id = %(player_id)s AND received_at BETWEEN %(begin)s AND %(end)s
+WHERE player_id = %(player_id)s AND received_at >= %(begin)s AND received_at < %(end)s
 UNION
 SELECT
     received_at, integration, operation, method, path, query, body, status, answer, outcome,
