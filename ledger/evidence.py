@@ -127,6 +127,8 @@ class Evidence:
         A time without any is an empty stretch behind what was recorded before it. Raises
         `NoSuchEvents`.
         """
+        if not _storable(self.stream):
+            raise NoSuchPlayer("no such player")
         found: dict[str, Any] = {}
         behind, before = 0, GENESIS
         known, previous = 0, GENESIS
@@ -219,6 +221,15 @@ class Evidence:
             await cursor.execute(statement("stretch", self._schema), (self.stream, first, last))
             async for notification_id, version, name, state in cursor:
                 yield notification_id, version, name or "", state or b""
+
+
+def _storable(text: str) -> bool:
+    """Whether PostgreSQL could keep it: half a character or a zero byte is no text to it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def _readable(name: str, state: bytes) -> Event | None:

@@ -235,8 +235,9 @@ async def test_any_stretch_verifies(office, first):
 
 async def test_what_is_not_there_is_said(office):
     """A bundle about nothing would look like one."""
-    with pytest.raises(NoSuchPlayer):
-        await office.make("zoe")
+    for player_id in ("zoe", "", "\udcff", "ann\0"):
+        with pytest.raises(NoSuchPlayer):
+            await office.make(player_id)
     for wanted in ({"round_id": "r99"}, {"round_id": "r4", "ends": T0}):
         with pytest.raises(NoSuchEvents, match="no event of round_id"):
             await office.make(**wanted)

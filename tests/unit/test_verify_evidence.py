@@ -615,6 +615,8 @@ def test_a_stretch_without_events_proves_nothing_and_says_so(file):
     assert difference == "0 events, which is not what is announced"
     assert summary.startswith("1 difference in 0 events of player:ann (versions 8 to 9), ")
     assert summary.endswith("; 2 events not sealed")
+    records[0]["last"] = 2
+    assert list(verified(file, records).report.lines())[-1].endswith("; 0 events not sealed")
 
 
 # --- Seals that are known from outside ---
@@ -756,6 +758,32 @@ def test_a_history_made_anew_with_our_key_differs_from_what_was_kept(file):
         assert differences(file, records) == []
         kept = [as_record(each) for each in _lines(found)]
         assert differences(file, records, known=kept)
+
+
+def test_nothing_stands_before_the_first_event(file):
+    """A chain that begins with any other hash is the end of a longer one."""
+    records = evidence(partition(0), 1, 9)
+    for each in of(records, "seal"):
+        records.remove(each)
+    records[0]["previous"] = "1" * 64
+    _hashed(records)
+    _counted(records)
+    assert differences(file, records) == ["a hash is said to stand before the first event"]
+
+
+@pytest.mark.parametrize(("first", "found"), [(1, 1), (4, 0)])
+def test_a_history_begins_with_nothing_and_a_part_of_it_with_anything(file, first, found):
+    """What a player held before the stretch nobody can know; before the first event it was 0."""
+    records = [each for each in evidence(partition(0), first, 40) if each["record"] != "seal"]
+    event = next(each for each in of(records, "event") if '"balance_real"' in each["payload"])
+    content = json.loads(event["payload"])
+    del records[records.index(event) + 1 : -1]
+    content["balance_bonus"] += 1
+    event["payload"] = json.dumps(content)
+    _hashed(records)
+    _counted(records)
+    told = f"event {event['version']}: its balance_bonus does not follow from what it changed"
+    assert differences(file, records) == [told] * found
 
 
 def _number(proven: Record) -> str:

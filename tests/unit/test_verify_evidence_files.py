@@ -211,9 +211,11 @@ OTHERS: tuple[Any, ...] = (
     -1,
     HUGE,
     -HUGE - 1,
+    5000,
     10**4000,
     "",
     "x",
+    "abc",
     "\ud800",
     "é",
     "0" * 64 + "\n",
@@ -250,6 +252,7 @@ def test_no_value_of_any_field_gives_a_traceback(tmp_path, capsys, kind, name, i
             target = record[name]
             target = target["EUR"] if name == "currencies" else target
             key = inner
+        was = target[key]
         if other is ...:
             del target[key]
         else:
@@ -257,9 +260,20 @@ def test_no_value_of_any_field_gives_a_traceback(tmp_path, capsys, kind, name, i
         code = main(arguments(tmp_path, records))
         said = capsys.readouterr()
         assert code in (0, 1, 2)
+        if type(was) is int and isinstance(other, bool | float) and name != "duration_us":
+            assert code == 2, other
         assert (code == 2) == bool(said.err)
         assert said.err.count("\n") <= 1
         assert all(line.isprintable() for line in said.out.split("\n"))
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_another_format_is_refused(tmp_path, capsys, number):
+    """What it says may mean something else there."""
+    records = bundle(SEED)
+    records[0]["format"] = number
+    told = refused(arguments(tmp_path, records), capsys)
+    assert told.endswith(f"line 1: format {number}, and this program reads 1\n")
 
 
 def test_no_name_stands_twice_in_a_record(tmp_path, capsys):
