@@ -201,6 +201,9 @@ async def test_a_time_includes_its_beginning_and_not_its_end(office, begins, end
     )
     assert versions(records) == list(expected)
     assert (bundle.stretch.first, bundle.stretch.last) == (expected.start, expected.stop - 1)
+    whole = of((await office.make())[1], "event")
+    hashes = ["0" * 64, *(event["hash"] for event in whole)]
+    assert records[0]["previous"] == hashes[expected.start - 1]
     assert office.differences(records) == []
     assert bundle.wrong == []
 
