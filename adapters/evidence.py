@@ -128,7 +128,7 @@ class Bundles:
             header = self._header(player_id, evidence, wanted, stretch)
             counts, sealed = End(), 0
             _write(file, header)
-            async for event in evidence.events(stretch):
+            async for event in evidence.events(stretch, wanted):
                 _write(file, event)
                 counts.events += 1
                 progress(counts.events, stretch.last - stretch.first + 1)

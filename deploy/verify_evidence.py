@@ -13,10 +13,11 @@ since the seal was made, by anybody who has not the key; if KEPT holds that very
 one, by anybody.
 The seals in KEPT must really come from outside, and the key from somebody who is believed.
 
-It cannot show that no further events of the player follow, nor that none fits what was asked for
-before the first one, nor whether an event was true when it was booked. Events behind the last proof
-are counted as not sealed. Calls are shown as the casino kept them, and amounts in the units that it
-names: no seal covers these.
+Where a time was asked for, the event before it and the one behind it are there, too: they show that
+none in it is missing. It cannot show that no further events of the player follow, that none outside
+the file is of the same round, or that an event was true when it was booked. Events behind the last
+proof are counted as not sealed. Calls are shown as the casino kept them, and amounts in the units
+that it names: no seal covers these.
 
 Exit codes: 0 no differences, 1 differences, 2 wrong usage or a file that cannot be read.
 """

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -63,10 +63,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """The player's events from version ``first`` to ``last``; none where that is one less.
+    """The player's events from version ``first`` to ``last``.
 
     ``previous`` is the chain hash before the first. ``began`` and ``ended`` are the times of the
-    first and the last one. ``currencies`` are those of all of the player's events.
+    first and the last one that is wanted. ``currencies`` are those of all of the player's events.
     """
 
     first: int
@@ -118,48 +118,50 @@ class Evidence:
 
     @property
     def transactions(self) -> Sequence[tuple[str, str]]:
-        """Integrations and transaction ids of the events that were read."""
+        """Integrations and transaction ids of the events that were read and are wanted."""
         return sorted(self._names)
 
     async def find(self, wanted: Wanted) -> Stretch:
-        """Where the events that fit begin and end; all, if nothing is given.
+        """From the first event that fits to the last; all, if nothing is given.
 
-        A time without any is an empty stretch behind what was recorded before it. Raises
-        `NoSuchEvents`.
+        Where a time is given, with the one before and the one behind: chained as they are, they
+        show that none in between is missing, also where none fits. Raises `NoSuchEvents`.
         """
         if not _storable(self.stream):
             raise NoSuchPlayer("no such player")
-        found: dict[str, Any] = {}
-        behind, before = 0, GENESIS
-        known, previous = 0, GENESIS
+        fitting: list[tuple[int, datetime | None]] = []
+        earlier = known = 0
         currencies = set()
         async for _, version, name, state in self._events(1, _VERSION_MAX):
+            known = version
             event = _readable(name, state)
-            if event is not None and hasattr(event, "currency"):
-                currencies.add(event.currency)
             if wanted == Wanted() if event is None else wanted.fits(event):
-                found.setdefault("first", version)
-                found.setdefault("previous", previous)
-                found["last"] = version
-                if event is not None:
-                    found.setdefault("began", event.recorded_at)
-                    found["ended"] = event.recorded_at
-            known, previous = version, state[:HASH_SIZE]
-            if event is not None and (wanted.ends is None or event.recorded_at < wanted.ends):
-                behind, before = version, previous
+                fitting[1:] = [(version, None if event is None else event.recorded_at)]
+            if event is None:
+                continue
+            if wanted.ends is None or event.recorded_at < wanted.ends:
+                earlier = version
+            currencies.add(getattr(event, "currency", None))
         if not known:
             raise NoSuchPlayer("no such player")
-        if not found and wanted.of_play:
+        if not fitting and wanted.of_play:
             named = ", ".join(f"{name} {each!r}" for name, each in wanted.of_play.items())
             raise NoSuchEvents(f"the player has no event of {named} in that time")
-        if not found:
-            found = {"first": behind + 1, "last": behind, "previous": before}
+        (first, began), (last, ended) = (
+            (fitting[0], fitting[-1]) if fitting else ((earlier + 1, None), (earlier, None))
+        )
+        if wanted.begins or wanted.ends:
+            first, last = max(first - 1, 1), min(last + 1, known)
         return Stretch(
-            **{"began": None, "ended": None, **found},
+            first=first,
+            last=last,
+            previous=await self._hash(first - 1),
+            began=began,
+            ended=ended,
             currencies=sorted(filter(None, currencies)),
         )
 
-    async def events(self, stretch: Stretch) -> AsyncIterator[EventRecord]:
+    async def events(self, stretch: Stretch, wanted: Wanted) -> AsyncIterator[EventRecord]:
         """The events of a stretch, in their order."""
         previous, before = stretch.previous, stretch.first - 1
         async for notification_id, version, name, state in self._events(
@@ -173,7 +175,7 @@ class Evidence:
             previous, before = digest, version
             event = _readable(name, state)
             transaction_id = getattr(event, "transaction_id", None)
-            if event is not None and transaction_id is not None:
+            if event is not None and transaction_id is not None and wanted.fits(event):
                 self._names.add((event.integration, transaction_id))
             if notification_id is not None:
                 self._places.append((notification_id, version))
@@ -207,6 +209,13 @@ class Evidence:
                 self.wrong.append(f"seal {seal.number}: the events are not those that it covered")
             siblings = [each.hex() for each in audit_path]
             yield SealRecord(line_of(seal), version, notification_id, place, siblings)
+
+    async def _hash(self, version: int) -> bytes:
+        """The chain hash of an event; `GENESIS` before the first."""
+        digest = GENESIS
+        async for _, _, _, state in self._events(version, version):
+            digest = state[:HASH_SIZE]
+        return digest
 
     async def _covered(self, after: int, through: int) -> list[tuple[int, bytes]]:
         query = statement("covered_hashes", self._schema)
