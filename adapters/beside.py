@@ -47,10 +47,13 @@ async def beside(work: Callable[[], Result]) -> Result:
             if process.pid is not None:
                 process.kill()  # nobody waits for it any more
         raise
-    if not made:
+    if made:
+        result: Result = answer
+        return result
+    try:
         raise answer
-    result: Result = answer
-    return result
+    finally:
+        del answer  # its traceback holds this frame, which would hold it until garbage is collected
 
 
 async def in_time(making: Coroutine[Any, Any, Result]) -> Result:

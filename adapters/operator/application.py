@@ -110,7 +110,8 @@ async def _problems(request: web.Request, handler: _Endpoint) -> web.StreamRespo
     try:
         return await handler(request)
     except ProblemFound as problem:
-        found = problem
+        # Here: kept in a variable it would keep this frame, which would keep it.
+        return _answer(request, problem)
     except web.HTTPMethodNotAllowed as error:
         allow = {"Allow": ", ".join(sorted(error.allowed_methods))}
         found = ProblemFound("method_not_allowed", "", allow)

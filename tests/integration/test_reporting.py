@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -58,6 +59,11 @@ def die(_: Report) -> None:
 def fail(_: Report) -> None:
     """A bug."""
     raise RuntimeError("a bug")
+
+
+def refuse(_: Report) -> None:
+    """What was asked for makes no sense."""
+    raise BadRequest("no")
 
 
 def linger(note: Path, _: Report) -> None:
@@ -146,6 +152,19 @@ async def test_no_report_leaves_open_files_behind(
         for _ in range(3):
             await make()
         assert open_files() <= before
+    finally:
+        gc.enable()
+
+
+async def test_an_error_is_gone_with_its_call(reporting: Reporting) -> None:
+    """Its traceback holds everything that was about: a thousand of them were megabytes."""
+    gc.disable()
+    try:
+        await reporting.make("open-rounds", EVER, Filters(), refuse)
+    except BadRequest as error:
+        kept = weakref.ref(error)
+    try:
+        await asyncio.to_thread(wait_until, lambda: kept() is None)  # a thread hands it over
     finally:
         gc.enable()
 
