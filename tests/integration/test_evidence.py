@@ -483,6 +483,17 @@ async def test_whatever_was_done_the_bundle_is_made_and_tells_it(name, office, a
         office.differences(records)
 
 
+@pytest.mark.parametrize("version", [1, EVENTS])
+async def test_an_end_that_cannot_be_read_is_in_a_whole_history(office, admin_url, version):
+    """Left out, it would look as if the history began or ended beside it."""
+    with superuser(admin_url) as root:
+        root.alter(ANN, version, lambda said: said.update(recorded_at="never"))
+    bundle, records = await office.make()
+    assert versions(records) == list(range(1, EVENTS + 1))
+    assert bundle.wrong == [f"event {version}: its hash is not that of its content"]
+    assert any(f"event {version}: " in line for line in office.differences(records))
+
+
 async def test_a_seal_of_a_stolen_key_is_told_by_whoever_verifies(office, database_url, admin_url):
     """The maker has no key, and believes what is there."""
     await sealed(database_url, STOLEN, {KEY.id: KEY.verifier, STOLEN.id: STOLEN.verifier})
