@@ -53,8 +53,9 @@ def command(
     """Write the evidence about PLAYER_ID: events, the seals that cover them, and calls.
 
     All of the player's events, or those from the first to the last that fit what is given, with
-    all between them. Without FILE it goes to standard output. `deploy/verify_evidence.py` verifies
-    it with nothing but the public key of the seals.
+    all between them; where a time is given, with the one before it and the one behind it. Without
+    FILE it goes to standard output. `deploy/verify_evidence.py` verifies it with nothing but the
+    public key of the seals.
 
     Exits with 1 where events or seals do not fit together; the file holds them all the same.
     """
@@ -110,9 +111,8 @@ async def _write(
 def _summary(bundle: Bundle) -> str:
     """One line of figures."""
     stretch, counts = bundle.stretch, bundle.counts
-    versions = f" (versions {stretch.first} to {stretch.last})" if counts.events else ""
-    unsealed = min(stretch.last - max(bundle.sealed, stretch.first - 1), counts.events)
+    unsealed = stretch.last - max(bundle.sealed, stretch.first - 1)
     return (
-        f"{counts.events} events{versions}, {counts.seals} seals, {counts.calls} calls;"
-        f" not sealed: {unsealed} events"
+        f"{counts.events} events (versions {stretch.first} to {stretch.last}),"
+        f" {counts.seals} seals, {counts.calls} calls; not sealed: {unsealed} events"
     )

@@ -14,7 +14,6 @@ from adapters.operator.route import Api, ApiCall, Reply, Route
 from adapters.providers.payload import ID_LENGTH_MAX
 from ledger.evidence import NoSuchEvents, NoSuchPlayer, Wanted
 from projections.reports.errors import BadRequest
-from projections.reports.period import read_period
 
 _JSON_LINES = "application/x-ndjson"
 
@@ -33,8 +32,7 @@ class EvidenceQuery(Body, frozen=True, kw_only=True):
 async def get_evidence(api: Api, call: ApiCall, given: EvidenceQuery) -> Reply:
     """The player's events, from the first to the last that fit, with proofs and calls."""
     try:
-        zone = api.settings.reports.time_zone if given.tz is None else given.tz
-        period = read_period(given.begin, given.end, zone)
+        period = api.period(given.begin, given.end, given.tz)
         wanted = Wanted(
             begins=period.begins,
             ends=period.ends,

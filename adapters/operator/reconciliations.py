@@ -15,7 +15,6 @@ from adapters.operator.route import Api, ApiCall, Reply, Route
 from adapters.reconciliation_store import Kept
 from adapters.reconciling import API_KEPT_MAX, API_ROWS_MAX
 from projections.reports.errors import BadRequest
-from projections.reports.period import read_period
 from projections.reports.report import PeriodView
 from projections.statements.findings import Difference, StatementView, TotalsRow
 from projections.statements.form import Form, read_columns
@@ -131,7 +130,7 @@ async def reconcile(api: Api, call: ApiCall, given: ReconciliationQuery) -> Repl
         columns = () if given.column is None else tuple(given.column.split(","))
         asked = Asked(
             integration=given.integration,
-            period=read_period(given.begin, given.end, given.tz or api.settings.reports.time_zone),
+            period=api.period(given.begin, given.end, given.tz),
             form=Form(read_columns(columns), given.minor_units == "true"),
             edge_s=given.edge,
             rows_max=API_ROWS_MAX,

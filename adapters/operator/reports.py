@@ -16,7 +16,6 @@ from adapters.operator.route import Api, ApiCall, Reply, Route
 from projections.reports.asked import Filters
 from projections.reports.errors import BadRequest, UnknownPlayer
 from projections.reports.formats import MEDIA_TYPES, Format, finest, render
-from projections.reports.period import read_period
 from projections.reports.registry import REPORTS
 from projections.reports.report import Report, ReportView, file_name
 
@@ -58,8 +57,7 @@ async def get_report(api: Api, call: ApiCall, given: ReportQuery) -> Reply:
         detail = f"{name!r} is no report; there are {', '.join(REPORTS)}"
         raise ProblemFound("not_found", detail)
     try:
-        zone = api.settings.reports.time_zone if given.tz is None else given.tz
-        period = read_period(given.begin, given.end, zone)
+        period = api.period(given.begin, given.end, given.tz)
         finish = partial(
             as_file, wanted=given.format, scale=finest(api.settings.currencies.values())
         )

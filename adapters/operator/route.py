@@ -17,6 +17,7 @@ from ledger.money import Currency
 from ledger.player import Player
 from ledger.refusals import Refusal, Refused
 from ledger.service import Accepted
+from projections.reports.period import Period, read_period
 
 _UNSETTLED: Final = (
     "; whether it was executed is not known: repeated with the same reference, it is executed once"
@@ -41,6 +42,14 @@ class Api:
         """The currency of that code. Ends the call as malformed where nobody knows it."""
         unit = self.settings.currencies.get(code)
         return unit or malformed(f"currency: {code} is not known")
+
+    def period(self, begin: str | None, end: str | None, tz: str | None) -> Period:
+        """What `read_period` makes of a query, in the configured zone where it names none.
+
+        Raises `projections.reports.errors.BadRequest`.
+        """
+        zone = self.settings.reports.time_zone if tz is None else tz
+        return read_period(begin, end, zone)
 
     def integration(self, name: str) -> IntegrationSettings | None:
         """The configured integration of that name."""

@@ -360,17 +360,22 @@ async def test_a_service_that_stops_gives_up_what_is_under_way_and_says_so(
     assert list(temporary.glob("*.statement")) == []
 
 
+def begin(connection: psycopg.Connection[Any], name: str, ago: str) -> None:
+    """A reconciliation that was begun so long ago, and of which nothing was heard since."""
+    connection.execute(
+        "INSERT INTO ledger.reconciliations VALUES (%s, now() - %s::interval, 'ops', 'slots',"
+        " '2030-01-01', '2030-01-02', 'UTC', 0, %s, 1)",
+        (name, ago, bytes(32)),
+    )
+
+
 async def test_one_that_died_with_its_worker_shows_as_failed_after_a_while(
     postgres, database, story
 ):
     """Nobody is left who could say so: its age does."""
     with psycopg.connect(postgres.url(database, SUPERUSER), autocommit=True) as connection:
-        for name, age in (("young", "31 minutes"), ("old", "33 minutes")):
-            connection.execute(
-                "INSERT INTO ledger.reconciliations VALUES (%s, now() - %s::interval, 'ops',"
-                " 'slots', '2030-01-01', '2030-01-02', 'UTC', 0, %s, 1)",
-                (name, age, bytes(32)),
-            )
+        begin(connection, "young", "31 minutes")
+        begin(connection, "old", "33 minutes")
     async with service(postgres.url(database)) as running:
         young = (await running.get("/reconciliations/young")).json
         old = (await running.get("/reconciliations/old")).json
@@ -381,11 +386,7 @@ async def test_one_that_died_with_its_worker_shows_as_failed_after_a_while(
 async def test_one_that_showed_as_lost_stays_lost(postgres, database, story):
     """Its process may outlive the worker, and end when somebody was told of no result."""
     with psycopg.connect(postgres.url(database, SUPERUSER), autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO ledger.reconciliations VALUES ('late', now() - interval '33 minutes',"
-            " 'ops', 'slots', '2030-01-01', '2030-01-02', 'UTC', 0, %s, 1)",
-            (bytes(32),),
-        )
+        begin(connection, "late", "33 minutes")
     await ReconciliationStore(postgres.url(database)).finish("late", OUTCOME)
     async with service(postgres.url(database)) as running:
         shown = (await running.get("/reconciliations/late")).json
@@ -395,11 +396,7 @@ async def test_one_that_showed_as_lost_stays_lost(postgres, database, story):
 async def test_differences_show_only_with_their_outcome(postgres, database, story):
     """They are added with it: who asks at that moment must not see them beside "running"."""
     with psycopg.connect(postgres.url(database, SUPERUSER), autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO ledger.reconciliations VALUES ('between', now(), 'ops', 'slots',"
-            " '2030-01-01', '2030-01-02', 'UTC', 0, %s, 1)",
-            (bytes(32),),
-        )
+        begin(connection, "between", "0 minutes")
         connection.execute(
             "INSERT INTO ledger.reconciliation_differences VALUES ('between', 1, 'x',"
             """ '{"kind": "missing_in_ledger", "transaction_id": "t"}')"""

@@ -77,6 +77,7 @@ async def test_a_statement_is_received_whole_and_its_comparison_begun(temporary)
         ("?integration=slots&from=2025-01-31&to=2025-01-30", "from, to: the period ends before"),
         ("?integration=slots&from=2999-01-31&to=2999-01-31", "from: lies in the future"),
         ("?integration=slots&from=2025-01-31&to=2025-01-31&tz=Mars", "tz: 'Mars' is no time zone"),
+        ("?integration=slots&from=2025-01-31&to=2025-01-31&tz=", "tz: '' is no time zone"),
         ("?integration=slots&from=2025-01-31&to=2025-01-31&column=sum=S", "column: 'sum=S'"),
         ("?integration=slots&from=2025-01-31&to=2025-01-31&edge=-1", "edge: expected a whole"),
         (
