@@ -17,19 +17,28 @@ import pytest
 from ledger.embedded import EmbeddedPostgres
 from tests.acceptance.provider import visiting
 from tests.acceptance.service import Service, copied_seals, sealed
+from tests.faults.checker.run import providers
 from tests.faults.ledgers import query
-from tests.faults.load import betting
 from tests.faults.pair import Pair
 
 Events: TypeAlias = set[tuple[Any, ...]]
 Loss: TypeAlias = Callable[[Pair], Awaitable[Events]]
 AFTER_A_FAIL_OVER = 30
-"""Bets to be answered by the new primary, and again once it has a standby."""
+"""Calls to be acknowledged by the new primary, and again once it has a standby."""
 LIMITS = {"command_age_max_s": 0.5, "answer_timeout_s": 1.0}
 CLIENTS = 2
 """Few, so that after a restart or two nothing is left to do but to repeat what shows as booked."""
 CUT_S = 1.5
-"""Longer than anybody waits for an answer: then only bets are left that providers insist on."""
+"""Longer than anybody waits for an answer: then only calls are left that providers insist on."""
+REACHED = {
+    "acknowledged": 60,
+    "acknowledged again": 30,
+    "unknown": 2,
+    "refused with 402": 2,
+    "refused with 406": 5,
+    "refused with 408": 2,
+}
+"""How often at least; else the run shows nothing."""
 
 
 def events(server: EmbeddedPostgres) -> Events:
@@ -50,7 +59,7 @@ async def the_primary_holds_what_nobody_else_has(servers: Pair) -> Events:
     In between, providers repeat bets that it shows as booked. Returns what it showed.
     """
     await asyncio.to_thread(servers.cut_standby_off)
-    for _ in range(CLIENTS + 1):  # each books the next bet that waits
+    for _ in range(CLIENTS + 1):  # each books the next call that waits
         await asyncio.sleep(CUT_S)
         servers.kill_primary()
         await asyncio.to_thread(servers.restart_primary)
@@ -89,7 +98,7 @@ async def _survive(servers: Pair, directory: Path, losses: Sequence[Loss], worke
     )
     try:
         await asyncio.to_thread(service.start)
-        await _fail_over_and_over(servers, service, losses)
+        await _fail_over_and_over(servers, service, directory, losses)
         assert await asyncio.to_thread(service.audit) == 0
         assert copied_seals(service, directory / "seals") > len(losses)
         assert service.stop() == 0
@@ -97,23 +106,28 @@ async def _survive(servers: Pair, directory: Path, losses: Sequence[Loss], worke
         service.close()
 
 
-async def _fail_over_and_over(servers: Pair, service: Service, losses: Sequence[Loss]) -> None:
+async def _fail_over_and_over(
+    servers: Pair, service: Service, directory: Path, losses: Sequence[Loss]
+) -> None:
     seconds = []
     gone = []
-    async with visiting(service.base_url, timeout_s=5) as site, betting(site, CLIENTS) as load:
+    async with (
+        visiting(service.base_url, timeout_s=5) as site,
+        providers(site, directory, lambda: servers.primary.migrate_url, clients=CLIENTS) as run,
+    ):
         for lose_the_primary in losses:
             shown = await lose_the_primary(servers)
             await asyncio.to_thread(servers.promote)
             promoted = time.monotonic()
-            await load.grows(1)
+            await run.grows(1)
             seconds.append(time.monotonic() - promoted)
             gone.append(len(shown - await asyncio.to_thread(events, servers.primary)))
-            await load.grows(AFTER_A_FAIL_OVER)
+            await run.grows(AFTER_A_FAIL_OVER)
             await asyncio.to_thread(servers.replace_standby)
-            await load.grows(AFTER_A_FAIL_OVER)
+            await run.grows(AFTER_A_FAIL_OVER)
     print(
         f"{len(losses)} fail-overs, first answer {max(seconds):.1f} s after a promotion at most; "
-        f"{sum(gone)} events that one primary alone had are gone; "
-        f"{len(load.answers)} bets, {load.repeated} repeated"
+        f"{sum(gone)} events that one primary alone had are gone"
     )
+    run.reckoning.clean(REACHED)
     assert all(gone[1::2]), "nothing was at stake"
