@@ -1,4 +1,4 @@
-"""What a long history costs: throughput after millions of events, first calls, and the views.
+"""What a long history costs: throughput after millions of events, first calls, kills, the views.
 
 Two services on two databases: one empty, one that was given a history of real bets before.
 """
@@ -31,6 +31,7 @@ from tests.bench.measures import (
 from tests.bench.options import Options
 from tests.bench.processes import ROOT, BenchmarkError
 from tests.bench.provision import send_all, take_seats
+from tests.bench.recovery import Recovery
 from tests.bench.scenarios import bets
 from tests.bench.service import Service, Shape, exchange, running_service
 from tests.bench.traffic import Seat
@@ -45,7 +46,7 @@ COLD_AIM_MS = 10.0
 
 
 class History:
-    """Parts f, g and v of the suite: they share the loading."""
+    """Parts f, g, r and v of the suite: they share the loading."""
 
     def __init__(
         self, options: Options, postgres: Postgres, stack: ExitStack, say: Callable[[str], None]
@@ -72,6 +73,8 @@ class History:
         if "v" in self._options.parts:
             figures += Views(self._options, grown, self._say).figures(played, caught_up)
         figures.append(Figure("start to answer with the history", grown.start_s, "s"))
+        if "r" in self._options.parts:
+            figures += Recovery(self._options, grown, seats, self._say).figures()
         return figures
 
     def _service(self, database: str) -> Service:

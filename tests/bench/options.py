@@ -16,6 +16,7 @@ PARTS = {
     "h": "memory and start-up time",
     "o": "latencies in an open loop: calls that come at a rate",
     "p": "a row per provider",
+    "r": "first bet after a kill of the service or the database",
     "v": "the views: catching up, lag under load, rebuild",
 }
 VIEWS_EVENTS_MIN = 50_000

@@ -67,7 +67,7 @@ class Plan:
         if "o" in self._options.parts:
             open_loop = OpenLoop(self._options, self._postgres, self._stack, self._say)
             figures += open_loop.figures()
-        if self._options.parts & set("fgv"):
+        if self._options.parts & set("fgrv"):
             history = History(self._options, self._postgres, self._stack, self._say)
             figures += history.figures()
         return figures

@@ -105,6 +105,13 @@ class Service:
             stop(self._process)
             self._process = None
 
+    def kill(self) -> None:
+        """End all its processes at once, as a machine that dies; the database lives on."""
+        os.killpg(self.pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
     def peak_memory_bytes(self) -> int:
         """The sum of the peak resident sizes of the service's processes so far."""
         return peak_memory_bytes(self.pid)
