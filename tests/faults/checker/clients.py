@@ -28,6 +28,7 @@ from tests.faults.checker.history import (
     Returned,
     Sent,
 )
+from tests.faults.checker.model import NO_MONEY
 
 TIMEOUT_S = 5.0
 PAUSE_S = 0.1
@@ -40,7 +41,9 @@ ALTERED = 0.05
 GIVEN_UP = 0.3
 """Part of the bets without an answer that are cancelled in place of being repeated."""
 STAKE_MAX = 1_000
-RICH = 20_000
+HELP = 5_000
+HELPED = 0.5
+"""Part of the bets without money that a promotion of `HELP` follows."""
 REPEATED_AT_THE_END = 200
 
 
@@ -226,6 +229,8 @@ class Client:
         if status is not None and status < FINAL_BELOW:
             self._mine.append(bet)
             await self._pester(bet)
+            if status == NO_MONEY and self._dice.random() < HELPED:
+                await self._do(self._promo(who))
         elif self._dice.random() < GIVEN_UP:
             await self._do(self._new("refund", who, played, bet.amount, bet.transaction_id))
         else:
@@ -266,6 +271,18 @@ class Client:
             amount=amount,
             original=original,
             closes=closes,
+        )
+
+    def _promo(self, who: str) -> Call:
+        """A win without a bet: else long runs would be those of players without money."""
+        return self._playing.call(
+            player_id=who,
+            action="win",
+            transaction_id=self._id("promo"),
+            round_id=self._id("round"),
+            amount=HELP,
+            closes=True,
+            promo=True,
         )
 
     def _id(self, what: str) -> str:

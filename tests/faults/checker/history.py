@@ -22,7 +22,8 @@ FINAL_BELOW = 500
 class Call(msgspec.Struct, frozen=True, omit_defaults=True):
     """One body; repeated as it is. Two calls of one key and other content are a provider's error.
 
-    ``amount`` in cents; ``original`` is the transaction that a refund or a rollback names.
+    ``amount`` in cents; ``original`` is the transaction that a refund or a rollback names; a
+    ``promo`` win needs no bet (rule 5).
     """
 
     number: int
@@ -33,6 +34,7 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
     amount: int
     original: str | None = None
     closes: bool = False
+    promo: bool = False
 
     @property
     def key(self) -> str:
@@ -48,6 +50,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True):
         transfer: dict[str, object] = {}
         if self.action in ("bet", "win"):
             transfer["round_close"] = self.closes
+            if self.promo:
+                transfer["promo"] = {"type": "drop", "id": "1"}
         elif self.action == "refund":
             transfer["refunded_transaction_id"] = self.original
         else:

@@ -101,8 +101,9 @@ class Wallet:
         return Verdict(OK, "bet_placed.v1")
 
     def _win(self, call: Call) -> Verdict:
-        played = self.rounds.get(call.round_id)
-        if played is None or played.closed or all(bet.refunded for bet in played.bets):
+        played = self.rounds.get(call.round_id, Round())
+        refunded = played.bets and all(bet.refunded for bet in played.bets)
+        if played.closed or refunded or not (played.bets or call.promo):
             return Verdict(NOT_FOUND)
         return Verdict(OK, "win_credited.v1")
 
@@ -179,7 +180,7 @@ class Wallet:
 
     def _credit(self, call: Call) -> tuple[int, int]:
         """Rule 7: split as the stakes were that still stand; what cannot be split is real."""
-        played = self.rounds[call.round_id]
+        played = self.rounds.setdefault(call.round_id, Round())
         standing = [bet for bet in played.bets if not bet.refunded]
         staked = sum(bet.real + bet.bonus for bet in standing)
         amount = call.amount * CENT
