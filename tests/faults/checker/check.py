@@ -50,8 +50,11 @@ class _Check:
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
         for call in history.calls:
             self._calls[call.key].append(call)
+        self._refused: dict[str, list[Attempt]] = defaultdict(list)
         for attempt in history.attempts:
             self._attempts[attempt.call.key].append(attempt)
+            if attempt.refused:
+                self._refused[attempt.call.player_id].append(attempt)
         self._event: dict[str, Booked] = {}
         self._made_by: dict[str, Call] = {}
         players: dict[str, list[Booked]] = defaultdict(list)
@@ -150,10 +153,9 @@ class _Check:
     def _refusals(self, player_id: str, order: _Order) -> dict[int, list[tuple[int, Attempt]]]:
         """By the first state that each refusal may have seen: the last one, and the attempt."""
         found: dict[int, list[tuple[int, Attempt]]] = defaultdict(list)
-        for attempt in self._history.attempts:
-            if attempt.refused and attempt.call.player_id == player_id:
-                first, last = order.window(attempt)
-                found[first].append((last, attempt))
+        for attempt in self._refused[player_id]:
+            first, last = order.window(attempt)
+            found[first].append((last, attempt))
         return found
 
     def _judge(
