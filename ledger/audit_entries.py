@@ -19,7 +19,7 @@ def entries_of(player_id: str, version: int, event: Event) -> Iterator[Transacti
         return
     used = Transaction(player_id, version, event.NAME, event)
     yield transaction_row((event.integration, event.key), used)
-    if isinstance(event, RefundTombstoned) and event.refers_to != event.key:
+    if isinstance(event, RefundTombstoned) and event.keeps_out and event.refers_to != event.key:
         tombstone = Transaction(player_id, version, TOMBSTONE, event)
         yield transaction_row((event.integration, event.refers_to), tombstone)
 

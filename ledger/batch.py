@@ -340,12 +340,12 @@ class Attempt:
     def _enter(self, player_id: str, version: int, event: Movement) -> None:
         """Enter the movement's key, and that of the bet which a tombstone keeps out (rule 8).
 
-        A refund under the very key of its bet needs no second entry: the key is used.
+        None for an id that is used: by something else, or by a refund under its bet's very key.
         """
         used = Transaction(player_id, version, event.NAME, event)
         self._use((event.integration, event.key), used)
         if isinstance(event, RefundTombstoned):
-            if event.refers_to == event.key:
+            if event.refers_to == event.key or not event.keeps_out:
                 return
             refunded = (event.integration, event.refers_to)
             self._must_be_new(refunded)

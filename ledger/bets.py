@@ -1,4 +1,4 @@
-"""The rules of the game: bets, wins, refunds, reversals and rounds (rules 3 to 12)."""
+"""The rules of the game: bets, wins and rounds (rules 3 to 7, and 12)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,14 @@ from ledger.commands import (
     CreditWin,
     GameCommand,
     PlaceBet,
-    RefundBet,
-    Reversal,
-    ReverseWin,
     Stamp,
 )
 from ledger.decisions import Decision, Known, Recall, about_money, moment, overflow
 from ledger.events import (
     BetPlaced,
-    BetRefunded,
-    RefundRepeated,
     RefundTombstoned,
     RoundClosed,
     WinCredited,
-    WinReversalRepeated,
-    WinReversed,
 )
 from ledger.money import UNITS_MAX
 from ledger.originals import game_of, locate, recall_original, recall_round
@@ -64,7 +57,7 @@ def place_bet(  # noqa: PLR0911 - one return a refusal, in the order of the tabl
     if refused is not None:
         return refused
     event = BetPlaced(
-        **_about(player, command, stamp, command.currency, _stake(wallet, command)),
+        **about_game(player, command, stamp, command.currency, _stake(wallet, command)),
         round_id=round_id,
         opens_round=found is None,
         closes_round=command.closes_round,
@@ -76,7 +69,7 @@ def place_bet(  # noqa: PLR0911 - one return a refusal, in the order of the tabl
 def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -> Decision:
     """Pay a win, for expired sessions and blocked players too (rules 4, 5 and 7)."""
     assert command.currency is not None
-    session = _any_session(player, command, known)
+    session = any_session(player, command, known)
     if isinstance(session, Refused | Recall):
         return session
     found, asked = _round_of_win(player, command, known)
@@ -100,7 +93,7 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
     if found is not None and command.round_id not in (None, found.round_id):
         exceptions += ("round_mismatch",)
     is_its_own = found is None and command.round_id is None
-    fields = _about(player, command, stamp, command.currency, _split(command.amount, found))
+    fields = about_game(player, command, stamp, command.currency, _split(command.amount, found))
     if found is not None:
         game = game_of(found, command.bet_key)
     else:
@@ -117,30 +110,6 @@ def credit_win(player: Player, command: CreditWin, stamp: Stamp, known: Known) -
     return (event,)
 
 
-def reverse(  # noqa: PLR0911 - one return a refusal, in the order of the table
-    player: Player, command: Reversal, stamp: Stamp, known: Known
-) -> Decision:
-    """Undo a bet or a win (rules 4 and 7 to 10)."""
-    session = _any_session(player, command, known)
-    if isinstance(session, Refused | Recall):
-        return session
-    located = locate(player, command, command.original_key)
-    if located is None:
-        return _reverse_unknown(player, command, stamp, known, session)
-    found, original = located
-    if command.currency not in (None, found.currency):
-        return Refused(Refusal.CURRENCY_MISMATCH, f"the original is not in {command.currency}")
-    if found.currency not in player.wallets:
-        return _overtaken(found)
-    if isinstance(original, Bet):
-        if isinstance(command, ReverseWin):
-            return Refused(Refusal.ORIGINAL_NOT_FOUND, "the id to reverse is not a win's")
-        return _refund(player, command, stamp, found, original)
-    if isinstance(command, RefundBet):
-        return Refused(Refusal.ORIGINAL_NOT_FOUND, "the id to refund is not a bet's")
-    return _take_back(player, command, stamp, found, original)
-
-
 def close_round(player: Player, command: CloseRound, stamp: Stamp, known: Known) -> Decision:
     """Close a round that is open (rule 12); one that is closed, or was played on, is left so."""
     assert command.round_id is not None
@@ -152,14 +121,14 @@ def close_round(player: Player, command: CloseRound, stamp: Stamp, known: Known)
     if found.closed or command.movements not in (None, len(found.bets) + len(found.wins)):
         return ()
     if found.currency not in player.wallets:
-        return _overtaken(found)
-    fields = _about(player, command, stamp, found.currency, Wallet())
+        return overtaken(found)
+    fields = about_game(player, command, stamp, found.currency, Wallet())
     fields["game"] = command.game or found.game
     event = RoundClosed(**fields, round_id=command.round_id, closes_round=True)
     return (event,)
 
 
-def _overtaken(found: Round) -> Refused:
+def overtaken(found: Round) -> Refused:
     """For a round, just read back, in a wallet that another process opened since.
 
     Nobody gets this answer: the append finds that the player is not at the head any more.
@@ -167,7 +136,7 @@ def _overtaken(found: Round) -> Refused:
     return Refused(Refusal.CURRENCY_MISMATCH, f"the player has no {found.currency} wallet")
 
 
-def _any_session(
+def any_session(
     player: Player, command: GameCommand, known: Known
 ) -> Session | Refused | Recall | None:
     """The session of a call that may come after the session's end.
@@ -294,105 +263,16 @@ def _win_refused(command: CreditWin, found: Round | None, known: Known) -> Refus
     return None
 
 
-def _reverse_unknown(
-    player: Player, command: Reversal, stamp: Stamp, known: Known, session: Session | None
-) -> Decision:
-    """The original is not in memory.
-
-    Read it back, refuse, or keep a tombstone for a bet (rule 8).
-    """
-    recall = recall_original(player, command, command.original_key, known)
-    if recall is not None:
-        return recall
-    currency = _tombstone_currency(player, command, session)
-    if currency not in player.wallets or (session is not None and session.currency != currency):
-        return Refused(Refusal.CURRENCY_MISMATCH, f"the session is not in {currency}")
-    used = known.transaction((command.integration, command.original_key)) is not None
-    if used or isinstance(command, ReverseWin):
-        return Refused(Refusal.ORIGINAL_NOT_FOUND, "the original is not known")
-    event = RefundTombstoned(
-        **_about(player, command, stamp, currency, Wallet()),
-        round_id=command.round_id,
-        refers_to=command.original_key,
-    )
-    return (event,)
-
-
-def _tombstone_currency(player: Player, command: Reversal, session: Session | None) -> str | None:
-    """The call's currency, else its session's.
-
-    Where it says neither, any wallet will do, as nothing moves: the player's first.
-    """
-    if command.currency is not None:
-        return command.currency
-    return next(iter(player.wallets), None) if session is None else session.currency
-
-
-def _refund(player: Player, command: Reversal, stamp: Stamp, found: Round, bet: Bet) -> Decision:
-    if bet.refunded:
-        return (RefundRepeated(**_about_reversal(player, command, stamp, found, Wallet())),)
-    if found.settled(bet):
-        return Refused(Refusal.ORIGINAL_SETTLED, "the bet was settled by a win")
-    stake = Wallet(bet.real, bet.bonus)
-    refused = overflow(player.wallets[found.currency], stake.total)
-    if refused is not None:
-        return refused
-    fields = _about_reversal(player, command, stamp, found, stake)
-    return (BetRefunded(**_noting_amount(command, stake, fields)),)
-
-
-def _take_back(player: Player, command: Reversal, stamp: Stamp, found: Round, win: Win) -> Decision:
-    """Reverse a win; what was spent meanwhile is the shortfall (rule 10)."""
-    if win.reversed:
-        return (WinReversalRepeated(**_about_reversal(player, command, stamp, found, Wallet())),)
-    wallet = player.wallets[found.currency]
-    bonus = min(win.bonus, wallet.bonus)
-    real = min(win.real + win.bonus - bonus, max(wallet.real, 0))
-    bonus += min(win.real + win.bonus - bonus - real, wallet.bonus - bonus)
-    shortfall = win.real + win.bonus - real - bonus
-    if shortfall and command.policy.reversal_shortfall == "refuse":
-        return Refused(Refusal.INSUFFICIENT_FUNDS, "the win was spent already")
-    if command.policy.reversal_shortfall == "negative":
-        real += shortfall
-        if wallet.real - real < -UNITS_MAX:
-            return Refused(Refusal.MALFORMED_REQUEST, "the balance would be too far below zero")
-    fields = _about_reversal(player, command, stamp, found, Wallet(-real, -bonus))
-    if shortfall:
-        fields["exceptions"] += ("reversal_shortfall",)
-    fields = _noting_amount(command, Wallet(win.real, win.bonus), fields)
-    return (WinReversed(**fields, shortfall=shortfall),)
-
-
-def _about(
+def about_game(
     player: Player,
     command: GameCommand,
     stamp: Stamp,
     currency: str,
     change: Wallet,
 ) -> dict[str, Any]:
+    """The fields of a game's movement that its command and the change of the wallet say."""
     fields = about_money(player, command, stamp, currency, change)
     fields["game"] = command.game
     fields["session"] = command.session
     fields["tags"] = command.tags
     return fields
-
-
-def _about_reversal(
-    player: Player, command: Reversal, stamp: Stamp, found: Round, change: Wallet
-) -> dict[str, Any]:
-    mismatch = command.round_id not in (None, found.round_id)
-    return _about(player, command, stamp, found.currency, change) | {
-        "round_id": found.round_id,
-        "game": game_of(found, command.original_key),
-        "closes_round": command.closes_round and not found.closed,
-        "refers_to": command.original_key,
-        "exceptions": command.exceptions + (("round_mismatch",) if mismatch else ()),
-    }
-
-
-def _noting_amount(command: Reversal, original: Wallet, fields: dict[str, Any]) -> dict[str, Any]:
-    """A wire amount that is not the original's is noted, never used (rule 7)."""
-    if command.amount in (None, original.total):
-        return fields
-    exceptions = (*fields["exceptions"], "amount_mismatch")
-    return fields | {"wire_amount": command.amount, "exceptions": exceptions}

@@ -277,11 +277,14 @@ BETLESS_TAGS = frozenset({"promo", "free_spin", "tournament", "jackpot"})
 class Reversal(GameCommand, frozen=True, kw_only=True, gc=False):
     """Undo an earlier movement, named by its key.
 
-    ``amount`` and ``currency`` only where they are on the wire.
+    ``amount`` and ``currency`` only where they are on the wire. ``acknowledged``: the protocol has
+    no refusal for an original that is no bet of the player's, so that the refund is booked even
+    where it can do nothing.
     """
 
     original_key: str
     amount: int | None = None
+    acknowledged: bool = False
 
     def content(self) -> tuple[Any, ...]:
         """Currency, amount, round, game and the original."""

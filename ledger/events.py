@@ -249,12 +249,14 @@ class RefundRepeated(GameMovement, frozen=True, kw_only=True, gc=False):
 class RefundTombstoned(GameMovement, frozen=True, kw_only=True, gc=False):
     """A refund came for a bet that is not there.
 
-    The bet is refused should it come later (rule 8).
+    The bet is refused should it come later (rule 8). Not ``keeps_out``: the id is there, as that of
+    something else (a win, another player's bet), which stays as it is.
     """
 
     NAME = "refund_tombstoned.v1"
 
     refers_to: str
+    keeps_out: bool = True
 
 
 class WinReversed(GameMovement, frozen=True, kw_only=True, gc=False):

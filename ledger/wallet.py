@@ -11,7 +11,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from ledger.accounts import operator_movement, register, set_limits, settle_withdrawal
-from ledger.bets import close_round, credit_win, place_bet, reverse
+from ledger.bets import close_round, credit_win, place_bet
 from ledger.commands import (
     AcknowledgeRealityCheck,
     BlockPlayer,
@@ -36,6 +36,7 @@ from ledger.decisions import TOMBSTONE, Decision, Known, Replayed, Transaction, 
 from ledger.events import PlayerBlocked, PlayerUnblocked, RealityCheckAcknowledged
 from ledger.player import Player, evolve
 from ledger.refusals import Refusal, Refused
+from ledger.reversals import reverse
 from ledger.sessions import close_session, open_session, read_balance
 
 __all__ = ["decide", "evolve"]

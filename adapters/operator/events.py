@@ -67,6 +67,9 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     key: str | UnsetType = UNSET
     fingerprint: str | UnsetType = UNSET
     refers_to: str | UnsetType | None = UNSET
+    keeps_out: Annotated[
+        bool | UnsetType, Meta(description="Whether a bet of the id refers_to is refused from now.")
+    ] = UNSET
     held: str | UnsetType = UNSET
     wire_amount: str | UnsetType | None = UNSET
     shortfall: str | UnsetType = UNSET

@@ -68,7 +68,8 @@ class MarblesProvider(Adapter[Marbles]):
     """An integration of 155.io.
 
     A rollback of an unknown bet succeeds and moves nothing: the protocol has no status for it, and
-    any error would be tried again for ever. The ledger's tombstone keeps the bet from coming later.
+    any error would be tried again for ever. The ledger's tombstone keeps the bet from coming later,
+    and holds what was acknowledged where the id is that of something else.
     """
 
     SETTINGS: ClassVar[type[IntegrationSettings]] = Marbles
@@ -161,6 +162,7 @@ class MarblesProvider(Adapter[Marbles]):
             **self._common(call, body),
             original_key=body.identifier("referenceTransactionId"),
             closes_round=body.flag("roundClosed"),
+            acknowledged=True,
         )
         try:
             return await self._move(call, body, command)
@@ -174,15 +176,15 @@ class MarblesProvider(Adapter[Marbles]):
         return self._success(body, booked(outcome).currency, self.balance(outcome))
 
     async def _unmoved(self, body: Fields, command: RefundBet) -> Reply:
-        """A rollback of an unknown bet: the balance at its tombstone, or today's without one."""
-        if self.settings.replay_balance == "original":
-            event = await self.event(command.player_id, command.key)
-            if isinstance(event, RefundTombstoned):
-                balance = event.balance_real + event.balance_bonus
-                return self._success(body, event.currency, balance)
-        session = await self.session(body.identifier("clientSessionId"))
-        player = (await self.execute(ReadPlayer(player_id=command.player_id))).player
-        return self._success(body, session.currency, player.wallets[session.currency].total)
+        """A rollback of no bet of the player's: the balance at its tombstone, or today's."""
+        event = await self.event(command.player_id, command.key)
+        if not isinstance(event, RefundTombstoned):
+            raise RefusedCall(Refusal.INTERNAL, "a rollback that was acknowledged is not there")
+        balance = event.balance_real + event.balance_bonus
+        if self.settings.replay_balance == "current":
+            player = (await self.execute(ReadPlayer(player_id=command.player_id))).player
+            balance = player.wallets[event.currency].total
+        return self._success(body, event.currency, balance)
 
     def _common(self, call: Call, body: Fields) -> dict[str, Any]:
         """What every call that moves money says, as the command's fields."""

@@ -213,7 +213,7 @@ class MemoryLedger:
         if isinstance(event, Movement):
             entry = Transaction(player.player_id, player.version, event.NAME, event)
             self.used[event.integration, event.key] = entry
-        if isinstance(event, RefundTombstoned):
+        if isinstance(event, RefundTombstoned) and event.keeps_out:
             entry = Transaction(player.player_id, player.version, TOMBSTONE, event)
             self.used[event.integration, event.refers_to] = entry
 

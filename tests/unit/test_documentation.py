@@ -23,7 +23,7 @@ from adapters.providers.registry import PROVIDERS
 from adapters.settings import Database, IntegrationSettings, Limits, SealSettings, Server
 from adapters.settings_file import KEYS, load
 from adapters.settings_integrations import COMMON_KEYS, PROTOCOL_KEYS
-from ledger import bets
+from ledger import bets, reversals
 from ledger.commands import Policy
 from ledger.refusals import Refusal
 from projections.exceptions import KINDS
@@ -308,7 +308,8 @@ def noted(module: str) -> set[str]:
 
 def test_every_kind_of_exception_that_is_noted_is_one_that_can_be_asked_for():
     """The report refuses a kind that it does not know."""
-    modules = [bets.__name__, *(provider.__module__ for provider in PROVIDERS.values())]
+    providers = (provider.__module__ for provider in PROVIDERS.values())
+    modules = [bets.__name__, reversals.__name__, *providers]
     found = {kind for module in modules for kind in noted(module)}
     assert {"late_win", "amount_mismatch", gpas.UNBOUND_WIN} < found
     assert found < set(KINDS)

@@ -43,6 +43,26 @@ def test_a_second_refund_succeeds_and_moves_nothing():
     assert world.wallet() == Wallet(100)
 
 
+def test_where_success_is_all_that_can_be_said_it_is_booked():
+    """A win's id, or one that a tombstone holds: nothing moves, and nothing is kept out by it."""
+    world = World().given()
+    world.bet("b1", 15)
+    world.win("w1", 5)
+    assert code(world.refund("f1", "w1")) == "original_not_found"
+    booked = only(world.refund("f1", "w1", acknowledged=True))
+    assert (booked.NAME, booked.refers_to, booked.keeps_out) == (
+        "refund_tombstoned.v1",
+        "w1",
+        False,
+    )
+    assert only(world.refund("f2", "b9", acknowledged=True)).keeps_out
+    assert not only(world.refund("f3", "b9", acknowledged=True)).keeps_out
+    assert code(world.refund("f1", "w1", acknowledged=True)) == "replayed"
+    assert code(world.refund("f1", "b1")) == "duplicate_conflict"
+    assert code(world.reverse("v1", "w1")) == "win_reversed"
+    assert world.wallet() == Wallet(85)
+
+
 def test_a_repeated_refund_may_close_the_round():
     """The event says that it did, so the state must say so too."""
     world = World().given()

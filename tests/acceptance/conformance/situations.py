@@ -34,6 +34,8 @@ SITUATIONS: list[Situation] = []
 
 WITH_CURRENCY = tuple(name for name, wire in WIRES.items() if "currency" in wire.names)
 """The protocols that name player and currency in every call."""
+THAT_REFUSE = tuple(name for name in PROTOCOLS if name != "marbles")
+"""The protocols that have a refusal for a refund of what is not there."""
 WITH_WIN_REVERSAL = tuple(
     name for name, wire in WIRES.items() if wire.reverse_win is not Wire.reverse_win
 )
@@ -343,7 +345,7 @@ async def refund_of_an_unknown_bet(wire: Wire, guest: Guest) -> Request:
     return wire.refund(guest, wire.bet(guest))
 
 
-@situation("original_not_found", "refund-of-another-players-bet")
+@situation("original_not_found", "refund-of-another-players-bet", THAT_REFUSE)
 async def refund_of_another_players_bet(wire: Wire, guest: Guest) -> Request:
     """Another player's bet cannot be taken back, and gets no tombstone either."""
     bet = wire.bet(await wire.service.guest(wire))

@@ -107,6 +107,44 @@ async def test_a_rollback_of_an_unknown_bet_is_replayed_with_its_first_balance(
     assert (await today.ok(rollback)).balance == 70
 
 
+async def another_players_bet(service, wire, guest):
+    """A bet that is there, and is none of the guest's."""
+    bet = wire.bet(await service.guest(wire))
+    await wire.ok(bet)
+    return bet
+
+
+async def a_win(service, wire, guest):
+    """An id that is no bet's: of a win that stays paid."""
+    bet = wire.bet(guest)
+    win = wire.win(guest, bet, "1")
+    await wire.ok(bet)
+    await wire.ok(win)
+    return win
+
+
+async def a_bet_that_never_comes(service, wire, guest):
+    """Rolled back once already, under another id."""
+    bet = wire.bet(guest)
+    await wire.ok(wire.refund(guest, bet))
+    return bet
+
+
+@pytest.mark.parametrize("original", [another_players_bet, a_win, a_bet_that_never_comes])
+async def test_whatever_a_rollback_names_its_success_is_in_the_log(service, wire, guest, original):
+    """It moves nothing; but what was acknowledged is booked, and its id is used for ever."""
+    named = await original(service, wire, guest)
+    rollback = wire.refund(guest, named, id=unique("rollback"))
+    async with service.untouched(guest, events=1):
+        first = await wire.ok(rollback)
+    await wire.ok(wire.bet(guest, "1"))
+    async with service.untouched(guest):
+        assert (await wire.ok(rollback)).raw == first.raw
+        for other in (wire.bet(guest, id=rollback.id), rollback.but(roundId="another")):
+            answer = await wire.send(other)
+            assert answer.refusal == (200, "DUPLICATE_TRANSACTION_ERROR")
+
+
 async def test_a_rollback_after_the_session_still_succeeds(service, wire, guest):
     """Known or not: an error would come back for ever."""
     bet = wire.bet(guest)

@@ -166,9 +166,11 @@ class Audit:
     def _game(self, player: _Player, event: e.GameMovement) -> None:
         if isinstance(event, e.RefundTombstoned):
             original = (event.integration, event.refers_to)
-            self._must(original not in self.keys, "a tombstone for a key that was used")
-            self._must(original not in self._tombstones, "a second tombstone for a bet")
             self._must(not event.real and not event.bonus, "a tombstone that moves money")
+            used = original in self.keys or original in self._tombstones
+            self._must(used is not event.keeps_out, "a tombstone for a key that was used, or none")
+            if not event.keeps_out:
+                return
             player.tombstones.add(original)
             if event.refers_to != event.key:
                 self._tombstones.add(original)

@@ -182,6 +182,7 @@ class Maker:
                 "currency": choose((None, fields["currency"])),
                 "session": choose((None, fields["session"])),
                 "round_id": choose((None, fields["round_id"])),
+                "acknowledged": kind is c.RefundBet and choose((False, True)),
             }
         built: c.Command = kind(**fields)
         return built

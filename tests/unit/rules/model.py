@@ -467,6 +467,8 @@ class Model:
             return "currency_mismatch"
         wanted = {c.RefundBet: ("bet",), c.ReverseWin: ("win",)}.get(type(command), ("bet", "win"))
         if original.kind not in wanted:
+            if command.acknowledged:
+                return self.bury(command, now)
             return "original_not_found"
         closed = any(f.closes for f in self.round(player, integration, original.round))
         fields: dict[str, Any] = {
@@ -511,9 +513,13 @@ class Model:
         used = self.used(command.integration, command.original_key) or self.tombstone(
             command.integration, command.original_key
         )
-        if used or isinstance(command, c.ReverseWin):
+        if isinstance(command, c.ReverseWin) or (used and not command.acknowledged):
             return "original_not_found"
-        self.book("tombstone", command, now, refers_to=command.original_key)
+        return self.bury(command, now, None if used else command.original_key)
+
+    def bury(self, command: c.Reversal, now: datetime, bet: str | None = None) -> str:
+        """Rule 8; without a bet that it keeps out where its id is that of something else."""
+        self.book("tombstone", command, now, refers_to=bet)
         return "tombstoned"
 
     def _close_round(self, command: c.CloseRound, now: datetime) -> str:

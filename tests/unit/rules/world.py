@@ -139,7 +139,7 @@ class World:
         keys = [(command.integration, command.key)]
         rounds = []
         for event in decision if isinstance(decision, tuple) else ():
-            if isinstance(event, RefundTombstoned):
+            if isinstance(event, RefundTombstoned) and event.keeps_out:
                 keys.append((event.integration, event.refers_to))
             if isinstance(event, GameMovement) and event.opens_round:
                 rounds.append((event.integration, str(event.round_id)))
@@ -197,7 +197,7 @@ class World:
         assert key not in self.transactions
         entry = Transaction(player.player_id, player.version, event.NAME, event)
         self.transactions[key] = entry
-        if isinstance(event, RefundTombstoned) and event.refers_to != event.key:
+        if isinstance(event, RefundTombstoned) and event.keeps_out and event.refers_to != event.key:
             refunded = (event.integration, event.refers_to)
             assert refunded not in self.transactions
             self.transactions[refunded] = replace(entry, kind=TOMBSTONE)
