@@ -26,8 +26,10 @@ Loss: TypeAlias = Callable[[Pair], Awaitable[Events]]
 AFTER_A_FAIL_OVER = 30
 """Calls to be acknowledged by the new primary, and again once it has a standby."""
 LIMITS = {"command_age_max_s": 0.5, "answer_timeout_s": 1.0}
-CLIENTS = 2
-"""Few, so that after a restart or two nothing is left to do but to repeat what shows as booked."""
+CLIENTS = 8
+"""So many that among the calls which wait some book an event."""
+RESTARTS = 3
+"""After so many nothing is left to do but to repeat what shows as booked."""
 CUT_S = 1.5
 """Longer than anybody waits for an answer: then only calls are left that providers insist on."""
 REACHED = {
@@ -59,7 +61,7 @@ async def the_primary_holds_what_nobody_else_has(servers: Pair) -> Events:
     In between, providers repeat bets that it shows as booked. Returns what it showed.
     """
     await asyncio.to_thread(servers.cut_standby_off)
-    for _ in range(CLIENTS + 1):  # each books the next call that waits
+    for _ in range(RESTARTS):  # each books further calls that wait
         await asyncio.sleep(CUT_S)
         servers.kill_primary()
         await asyncio.to_thread(servers.restart_primary)
@@ -130,4 +132,5 @@ async def _fail_over_and_over(
         f"{sum(gone)} events that one primary alone had are gone"
     )
     run.reckoning.clean(REACHED)
-    assert all(gone[1::2]), "nothing was at stake"
+    at_stake = [bool(lost) for lost in gone[1::2]]
+    assert sum(at_stake) >= len(at_stake) * 0.8, "too seldom was anything at stake"

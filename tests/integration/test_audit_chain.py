@@ -43,7 +43,7 @@ from ledger.events import Deposited
 from ledger.findings import Findings
 from ledger.guards import expected
 from ledger.player import Bet, Player, Round
-from tests.acceptance.service import COMMAND, ROOT, until
+from tests.acceptance.service import COMMAND, ROOT, WAIT_S, until
 from tests.faults.ledgers import CENT, Process, bet, cents, opened, query, refund, reversal, win
 from tests.integration.tampering import Said, Superuser, superuser
 
@@ -783,7 +783,7 @@ def test_nothing_is_left_of_an_audit_that_was_ended(strike, audit, admin_url):
         process = audit.begin("chain", "--jobs", "2")
         until(lambda: query(admin_url, running) == [(2,)])
         process.send_signal(strike)
-        assert process.wait(10) == {signal.SIGINT: INTERRUPTED}.get(strike, -strike)
+        assert process.wait(WAIT_S) == {signal.SIGINT: INTERRUPTED}.get(strike, -strike)
         until(lambda: query(admin_url, running) == [(0,)])
 
 
