@@ -156,6 +156,18 @@ async def test_a_connection_keeps_waiting_for_its_commits(servers: Pair) -> None
             await keep_durability(connection)
 
 
+async def test_a_later_connection_keeps_waiting_for_its_commits_too(servers: Pair) -> None:
+    """Where it followed the server down, no bet would be taken until somebody noticed."""
+    async with playing(servers.primary.url(), answer_s=2.0) as (process, session):
+        end_connections(servers.primary.migrate_url, "append")
+        await process.insist(bet(session, "b1"))
+        assert process.counts.reconnects
+        configure(servers.primary, "synchronous_commit", "off")
+        await process.accepted(bet(session, "b2"))
+        servers.cut_standby_off()
+        assert await process.refused(bet(session, "b3")) is Refusal.UNAVAILABLE
+
+
 async def test_nothing_is_appended_where_its_commit_would_not_be_waited_for(
     servers: Pair,
 ) -> None:

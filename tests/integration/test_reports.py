@@ -20,6 +20,7 @@ from ledger.store import Store
 from projections.reports import known, source
 from projections.reports.asked import Filters
 from projections.reports.errors import (
+    AppendUnderWay,
     BadRequest,
     UnknownPlayer,
     UnsoundEvents,
@@ -601,6 +602,19 @@ async def test_a_dump_of_the_database_is_no_append_that_a_report_waits_for(
     with psycopg.connect(postgres.url(str(database), "postgres")) as connection:
         connection.execute("LOCK TABLE ledger_p00.append_turn IN ACCESS SHARE MODE")
         assert (await make(url, "totals", "2024-01-30", "2024-01-31")).table.rows
+
+
+async def test_an_append_whose_beginning_the_login_may_not_know_is_waited_for(
+    postgres, url, monkeypatch
+):
+    """Another login's: it may have begun in the period, and be booked into it afterwards (P12)."""
+    monkeypatch.setattr(source, "CATCH_UP_S", 0.1)
+    database = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    with psycopg.connect(postgres.url(str(database), "postgres")) as connection:
+        connection.execute("LOCK TABLE ledger_p00.append_turn IN EXCLUSIVE MODE")
+        with pytest.raises(AppendUnderWay):
+            await make(url, "totals", "2024-01-30", "2024-01-31")
+    assert (await make(url, "totals", "2024-01-30", "2024-01-31")).table.rows
 
 
 async def test_a_login_that_uses_its_role_only_where_it_says_so_gets_its_report(postgres, url):

@@ -159,6 +159,22 @@ async def test_an_error_that_rolled_back_is_no_commit_and_not_unknown(
     assert await store.transactions([("marbles", "b1")]) == {}
 
 
+async def test_an_error_that_another_server_may_not_have_costs_the_connection(
+    store: Store, admin_url: str
+):
+    """Else a server that can book no more is asked for ever, though the URL names others."""
+    assert await store.append(AppendBatch(), DEADLINE_S) is None
+    before = await backend(admin_url, APPENDER)
+    grant = "{} EXECUTE ON ROUTINE ledger_p00.append {} ledger_app"
+    await ask(admin_url, grant.format("REVOKE", "FROM"))
+    with pytest.raises(StoreUnavailable, match="permission denied"):
+        await store.append(first_bet(), DEADLINE_S)
+    await ask(admin_url, grant.format("GRANT", "TO"))
+    assert await store.append(first_bet(), DEADLINE_S) is None
+    assert len(before) == 1
+    assert await backend(admin_url, APPENDER) not in ([], before)
+
+
 async def test_a_connection_lost_while_idle_costs_nothing(store: Store, admin_url: str):
     """After a database restart the first calls must not all be unknown."""
     for number in range(3):
