@@ -36,7 +36,9 @@ CURRENCIES = st.sampled_from([EUR, JPY, CLF, BTC, COARSE, WHOLE])
 def test_a_currency_keeps_five_decimals_or_as_many_as_it_has():
     """155.io counts in 1/100 000; a currency with more decimals must fit exactly too."""
     assert [unit.scale for unit in (EUR, JPY, CLF, BTC)] == [5, 5, 5, 8]
-    assert currency("EUR", 2, 7).scale == 7
+    assert currency("EUR", 2) == Currency("EUR", 2, 5)
+    assert currency("BTC", 8) == Currency("BTC", 8, 8)
+    assert currency("EUR", 2, 7) == Currency("EUR", 2, 7)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,7 @@ def test_an_integer_is_taken_exactly_or_not_at_all(amount, digits, unit, units):
         ("0012.5", 1_250_000),
         ("1.0000000000", 100_000),
         ("92233720368547.75807", UNITS_MAX),
+        ("0" * 64, 0),
     ],
 )
 def test_a_decimal_string_is_taken_exactly(text, units):
@@ -127,6 +130,7 @@ def test_only_an_adjustment_may_be_negative():
         ("1E+2", 10_000_000),
         ("1.5E-3", 150),
         ("0E-64", 0),
+        ("1." + "0" * 63, 100_000),
         ("1E-6", None),
         ("-1", None),
         ("NaN", None),

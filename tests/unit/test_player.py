@@ -9,7 +9,7 @@ import pytest
 
 from ledger.chain import GENESIS
 from ledger.codec import decode_snapshot, encode_snapshot
-from ledger.commands import CloseSession
+from ledger.commands import CloseRound, CloseSession
 from ledger.games import Game
 from ledger.player import (
     LAST_ROUNDS_MAX,
@@ -110,6 +110,14 @@ def test_a_movement_is_found_in_the_round_that_holds_it(key):
             assert holding == [f"r{number}"]
 
 
+def test_a_bet_of_a_closed_round_is_found_by_its_key_alone():
+    """Asked for again and again although it is in memory, it would never be refunded."""
+    world = _world().after(seconds=1)
+    world.bet("b1", 3, closes_round=True)
+    assert moved(world.refund("f1", "b1", round_id=None)) == (3, 0)
+    assert world.questions == 0
+
+
 def test_a_snapshot_of_an_earlier_release_is_read():
     """It spelled out what is at its default; its closed rounds are read back when named."""
     state = b"""{"player_id": "p1", "version": 7, "open_rounds": 1,
@@ -164,11 +172,12 @@ def test_rounds_read_back_obey_the_bounds(closed):
 def test_a_round_that_was_closed_out_of_memory_closes_in_the_count_only():
     """Replaying a history without reading rounds back gives the same number of open ones."""
     world = _world()
-    for number in range(OPEN_ROUNDS_MAX + 1):
+    for number in range(OPEN_ROUNDS_MAX + 2):
         world.bet(f"b{number}", 1, round_id=f"r{number}")
     world.win("w", 5, round_id="r0", closes_round=True)
+    world.game(CloseRound, "c", round_id="r1")
     folded = replay("p1", world.history["p1"])
-    assert folded.round("a", "r0") is None
+    assert (folded.round("a", "r0"), folded.round("a", "r1")) == (None, None)
     assert folded.open_rounds == world.player().open_rounds == OPEN_ROUNDS_MAX
 
 

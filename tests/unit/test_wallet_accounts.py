@@ -26,12 +26,15 @@ from ledger.commands import (
     ReadBalance,
     ReadPlayer,
     RegisterPlayer,
+    SetGame,
     SetLimits,
     Stamp,
     UnblockPlayer,
     Withdraw,
 )
 from ledger.decisions import Known
+from ledger.events import GameDisabled, GameEnabled
+from ledger.games import Game, decide_game, evolve_game
 from ledger.player import Limits, Player, Wallet, evolve
 from ledger.refusals import Refusal, Refused
 from ledger.wallet import decide
@@ -83,6 +86,29 @@ def test_blocking_twice_does_nothing(world: World):
     assert code(world.execute(BlockPlayer(player_id="p1"))) == "nothing"
     assert code(world.execute(ReadPlayer(player_id="p1"))) == "nothing"
     assert code(world.execute(UnblockPlayer(player_id="p1"))) == "player_unblocked"
+    assert world.player().blocked is False
+
+
+def test_what_the_operator_does_is_recorded_under_the_name_of_the_operation(world: World):
+    """The events that move no money have no call in the journal that would tell."""
+    done = [
+        world.execute(RegisterPlayer(player_id="p1", currency="USD")),
+        world.open_session("s2"),
+        world.execute(CloseSession(player_id="p1", session="s2")),
+        world.execute(BlockPlayer(player_id="p1")),
+        world.execute(UnblockPlayer(player_id="p1")),
+        world.execute(AcknowledgeRealityCheck(player_id="p1")),
+        world.execute(SetLimits(player_id="p1", currency="EUR", max_bet=1)),
+    ]
+    assert [only(outcome).operation for outcome in done] == [
+        "register",
+        "open_session",
+        "close_session",
+        "block",
+        "unblock",
+        "reality_check",
+        "set_limits",
+    ]
 
 
 def test_a_command_without_a_rule_is_a_defect():
@@ -98,6 +124,32 @@ def test_a_command_without_a_rule_is_a_defect():
         operator_movement(player, plain, stamp)
     with pytest.raises(NotImplementedError):
         MoneyCommand(player_id="p1", operation="x", key="k", transaction_id="k").fingerprint()
+
+
+# --- games ---------------------------------------------------------------
+
+
+def test_a_game_is_switched_once_and_its_event_says_by_whom_and_why():
+    """Two events of one switch would tell an auditor of something that never happened."""
+    off = SetGame(integration="a", game="slot", enabled=False, actor="ops", reason="recalled")
+    on = SetGame(integration="a", game="slot", enabled=True)
+    assert decide_game(Game(), on, Stamp(START, "m1")) == ()
+    (disabled,) = decide_game(Game(), off, Stamp(START, "m2"))
+    assert disabled == GameDisabled(
+        movement_id="m2",
+        recorded_at=START,
+        integration="a",
+        operation="set_game",
+        actor="ops",
+        reason="recalled",
+        game="slot",
+    )
+    game = evolve_game(Game(), disabled)
+    assert game == Game(1, enabled=False)
+    assert decide_game(game, off, Stamp(START, "m3")) == ()
+    (enabled,) = decide_game(game, on, Stamp(START, "m4"))
+    assert isinstance(enabled, GameEnabled)
+    assert evolve_game(game, enabled) == Game(2, enabled=True)
 
 
 # --- sessions ---------------------------------------------------------------

@@ -94,6 +94,20 @@ def test_a_round_holds_several_bets():
     assert world.player().open_rounds == 0
 
 
+def test_what_a_call_says_beside_its_money_is_kept():
+    """Its tags, and what the adapter found odd, beside what the rules add: reports show both."""
+    said = {"tags": {"campaign": "spring"}, "exceptions": ("odd",)}
+    world = World().given()
+    placed = only(world.bet("b1", 1, **said))
+    won = only(world.win("w1", 5, bet_key="b1", round_id="r9", **said))
+    world.money(Withdraw, "out", 104)
+    taken_back = only(world.reverse("v1", "w1", **said))
+    assert {tuple(event.tags) for event in (placed, won, taken_back)} == {("campaign",)}
+    assert placed.exceptions == ("odd",)
+    assert won.exceptions == ("odd", "round_mismatch")
+    assert taken_back.exceptions == ("odd", "reversal_shortfall")
+
+
 def test_rounds_of_several_games_and_providers_are_open_at_once():
     """The same round id of another provider is another round (survival rule 6)."""
     world = World().given()
@@ -225,6 +239,14 @@ def test_losses_are_limited_by_period(period, still, over):
         assert code(world.bet("b6", 1)) == expected
 
 
+def test_bonus_money_is_lost_too():
+    """A player whose stakes come from a bonus reaches the limit all the same."""
+    world = World().given(real=10, bonus=50)
+    world.execute(SetLimits(player_id="p1", currency="EUR", loss_limit_day=20))
+    assert moved(world.bet("b1", 20)) == (-10, -10)
+    assert code(world.bet("b2", 1)) == "limit_exceeded"
+
+
 def test_losses_count_by_currency():
     """A limit in one currency says nothing about another."""
     world = _limited(loss_limit_day=10)
@@ -280,6 +302,10 @@ def test_a_new_session_clears_the_reality_check():
 def test_a_clock_that_goes_back_writes_no_earlier_time():
     """Recorded time never goes back within a player."""
     world = World().given()
-    first = only(world.bet("b1", 1))
-    world.after(hours=-5)
-    assert only(world.bet("b2", 1)).recorded_at == first.recorded_at
+    for number in range(3):
+        world.after(hours=10)
+        played = number == 0
+        latest = only(world.bet("b1", 1) if played else world.money(Deposit, f"d{number}", 1))
+        assert latest.recorded_at == world.now
+        world.after(hours=-5)
+        assert only(world.bet(f"late{number}", 1)).recorded_at == latest.recorded_at

@@ -168,6 +168,7 @@ def test_a_refund_of_an_unknown_bet_leaves_a_tombstone(world: World):
         Refusal.ORIGINAL_NOT_FOUND, "the bet to refund is not known"
     )
     assert (event.real, event.bonus, event.opens_round, event.refers_to) == (0, 0, False, "late")
+    assert event.round_id == "r1"
     assert code(world.bet("late", 5)) == "already_reversed"
     assert world.wallet() == wallet
 
@@ -198,6 +199,7 @@ def test_a_late_bet_can_be_answered_as_if_it_had_been_taken(world: World):
     """late_bet = "accept": the provider hears a success and the balance of now; no money moves."""
     world.refund("f", "late")
     world.bet("b7", 1, round_id="r7")
+    world.money(GrantBonus, "more", 7)
     wallet = world.wallet()
     world.with_policy(late_bet="accept")
     answer = world.bet("late", 5)
@@ -260,6 +262,12 @@ def test_a_tombstone_needs_a_currency_the_player_has(world: World):
     for changes in ({"session": None, "currency": "JPY"}, {"currency": "USD"}):
         assert code(world.refund("f", "late", **changes)) == "currency_mismatch"
     assert code(world.refund("f", "late", session=None, currency="USD")) == "refund_tombstoned"
+
+
+def test_a_tombstone_whose_call_names_no_currency_is_in_its_sessions(world: World):
+    """The bet that is on its way can only be in that one."""
+    world.open_session("s2", currency="USD")
+    assert only(world.refund("f", "late", session="s2", currency=None)).currency == "USD"
 
 
 @pytest.mark.parametrize("undo", [World.refund, World.rollback])

@@ -129,6 +129,17 @@ def test_a_win_settles_no_bet_that_comes_after_it():
     assert code(world.refund("f2", "b2")) == "bet_refunded"
 
 
+def test_a_reversed_win_leaves_the_others_standing():
+    """They can be reversed themselves, and the bet that they settled is settled still."""
+    world = World().given()
+    world.bet("b1", 10)
+    world.win("w1", 5)
+    world.win("w2", 7)
+    world.reverse("v1", "w1")
+    assert code(world.refund("f1", "b1")) == "original_settled"
+    assert moved(world.reverse("v2", "w2")) == (-7, 0)
+
+
 def test_a_bet_can_be_refunded_once_its_win_was_reversed():
     """No win that stands settles it any more."""
     world = World().given()
@@ -227,6 +238,12 @@ def test_a_reversed_win_takes_each_purse_then_the_other(policy, real, bonus, tak
     assert world.wallet().bonus >= 0
 
 
+def test_an_amount_that_is_the_wins_of_both_purses_is_nothing_to_note():
+    """A provider knows the sum only."""
+    event = only(_won("negative", real=6, bonus=6).reverse("v1", "w1", amount=12))
+    assert (event.wire_amount, event.exceptions) == (None, ())
+
+
 def test_a_reversal_finds_a_debt_already_there():
     """The second reversal digs deeper, and is clamped to nothing where so configured."""
     world = World().given(real=0)
@@ -289,6 +306,17 @@ def test_an_open_round_is_closed_without_money(remembers):
     assert code(world.game(CloseRound, "c2")) == "nothing"
     assert code(world.game(CloseRound, "c3", round_id="none")) == "original_not_found"
     assert moved(world.refund("f1", "b1")) == (5, 0)
+
+
+def test_a_round_that_was_played_on_since_is_left_open():
+    """Who counted its movements wanted to close what nobody plays any more (rule 12)."""
+    world = World().given()
+    world.bet("b1", 5)
+    world.bet("b2", 5)
+    world.win("w1", 5)
+    for movements in (1, 2, 4):
+        assert code(world.game(CloseRound, f"c{movements}", movements=movements)) == "nothing"
+    assert code(world.game(CloseRound, "c3", movements=3)) == "round_closed"
 
 
 def test_a_round_that_a_reversal_closes_is_closed():

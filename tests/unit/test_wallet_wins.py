@@ -231,6 +231,8 @@ def test_no_balance_outgrows_a_bigint():
     assert code(world.win("w1", 14)) == "win_credited"
     assert world.wallet().real == UNITS_MAX
     assert code(world.money(Deposit, "d0", 0)) == "deposited"
+    world.money(Withdraw, "h", 1, hold=True)
+    assert code(world.money(Deposit, "d1", 1)) == "malformed_request"
 
 
 def test_no_rounds_sums_outgrow_a_bigint():
@@ -243,3 +245,7 @@ def test_no_rounds_sums_outgrow_a_bigint():
     world.money(Withdraw, "out", UNITS_MAX)
     assert code(world.win("w2", 1)) == "malformed_request"
     assert code(world.win("w3", 0)) == "win_credited"
+    world = World().given(real=0, bonus=UNITS_MAX)
+    world.bet("b1", UNITS_MAX)
+    world.money(GrantBonus, "more", 1)
+    assert code(world.bet("b2", 1)) == "malformed_request"
