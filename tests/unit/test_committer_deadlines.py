@@ -56,11 +56,27 @@ class Unobserved:
         """A new connection."""
 
 
+class Observed(Unobserved):
+    """Counts batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, float]] = []
+
+    def batch(self, size: int, seconds: float) -> None:
+        """A batch."""
+        self.batches.append((size, seconds))
+
+
 @asynccontextmanager
-async def committing(store: SlowStore, **limits: Any) -> AsyncIterator[Committer]:
+async def committing(
+    store: SlowStore, observer: Unobserved | None = None, **limits: Any
+) -> AsyncIterator[Committer]:
     """A committer at work on the store."""
     committer = Committer(
-        cast("Store", store), Unobserved(), Outage([0.0], 0), CommitterLimits(**limits)
+        cast("Store", store),
+        observer or Unobserved(),
+        Outage([0.0], 0),
+        CommitterLimits(**limits),
     )
     running = asyncio.create_task(committer.run())
     yield committer
@@ -122,3 +138,14 @@ async def test_nothing_is_booked_for_who_was_told_unavailable_while_wallets_were
             pass  # a slow machine
         assert found.refusal is Refusal.UNKNOWN_PLAYER
     assert not any(batch.events for batch in store.appended)
+
+
+async def test_a_batch_is_told_of_with_its_size_and_the_time_that_it_took():
+    """Whoever looks for what is slow sees first whether batches are few and large."""
+    observer = Observed()
+    async with committing(SlowStore(append_s=0.1), observer) as committer:
+        first = ask(committer, "first")
+        await asyncio.sleep(0.05)
+        await asyncio.gather(first, *(ask(committer, f"p{number}") for number in range(3)))
+    assert [size for size, _ in observer.batches] == [1, 3]
+    assert all(0.1 <= seconds < 10 for _, seconds in observer.batches)
