@@ -18,12 +18,13 @@ STAMP := $(VENV)/.installed
 CONFIG ?= deploy/demo.toml
 WORKERS ?= 2
 PYTEST_ARGS ?=
+MUTANTS ?=
 
 # Install a Debian or Ubuntu package: $(call apt,NAME). Fails where we may not, or there is no apt.
 apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
 	&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }
 
-.PHONY: help setup run test coverage lint types check format bench soak clean
+.PHONY: help setup run test coverage lint types check format bench mutants soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,8 +69,13 @@ bench: setup ## measure throughput and latency of a server on this machine
 		|| { echo "make: bench needs wrk (Debian and Ubuntu: apt-get install wrk)" >&2; exit 2; }
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
+mutants: setup ## what no test notices when the core is changed (hours; MUTANTS='ledger.money.*')
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[mutants]'
+	$(BIN)/mutmut run --max-children $(WORKERS) $(MUTANTS)
+	$(BIN)/mutmut results
+
 soak: setup ## the long tests: kills, fail-overs, thousands of sequences
 	$(BIN)/python -m pytest -m soak --timeout=0 $(PYTEST_ARGS)
 
 clean: ## remove what setup and the caches made (never var/, where the database is)
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis mutants *.egg-info
