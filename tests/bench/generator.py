@@ -1,12 +1,11 @@
-"""The load generator: wrk with scripts that send each pre-signed request once.
+"""The load generators: each pre-signed request is sent once.
 
-Closed loop: so many calls are always in flight. Open loop: so many calls a second come, whether
-those before them are answered or not.
+Closed loop: wrk, with so many calls always in flight. Open loop: a program of our own (`paced.py`);
+so many calls a second come, whether those before them are answered or not.
 """
 
 import json
-import time
-from collections.abc import Sequence
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,7 @@ from tests.bench.processes import BenchmarkError, run_tool
 from tests.bench.traffic import Lanes
 
 CLOSED = Path(__file__).with_name("send_once.lua")
-OPEN = Path(__file__).with_name("send_paced.lua")
-START_S = 2.0
-"""Between wrk's start and the first call of an open loop: its threads are there by then."""
-GRACE_S = 3.0
-"""After the last call of an open loop: what is not answered by then is missing."""
+OPEN = Path(__file__).with_name("paced.py")
 
 
 class LanesRanOut(BenchmarkError):
@@ -45,7 +40,7 @@ def send(lanes: Lanes, *, port: int, connections: int, seconds: float) -> Load:
 
     Raises LanesRanOut; what was sent until then counts as taken.
     """
-    report, cpu = _wrk(CLOSED, lanes, (), port=port, connections=connections, seconds=seconds)
+    report, cpu = _wrk(lanes, port=port, connections=connections, seconds=seconds)
     return Load(
         answers=report["answers"],
         sent=sum(sent for sent, _ in report["lanes"]),
@@ -71,45 +66,37 @@ class PacedLoad:
     cpu_seconds: float
 
 
-def send_paced(
-    lanes: Lanes, *, port: int, connections: int, per_second: float, seconds: float
-) -> PacedLoad:
-    """Send so many calls a second, evenly, each connection on its own; one lane a connection.
+def send_paced(lanes: Lanes, *, port: int, per_second: float, seconds: float) -> PacedLoad:
+    """Send so many calls a second of the only lane, evenly.
 
-    Calls that are not answered are failures. wrk waits in whole milliseconds: a latency may be one
-    too long. Raises LanesRanOut.
+    Calls that are not answered are failures. The generator waits in whole milliseconds: a latency
+    may be one too long.
     """
-    begins = time.monotonic() + START_S
-    arguments = [connections, per_second, begins, begins + seconds]
-    whole = START_S + seconds + GRACE_S
-    report, cpu = _wrk(OPEN, lanes, arguments, port=port, connections=connections, seconds=whole)
-    sent = sum(sent for sent, _ in report["lanes"])
+    lane = lanes.directory / "lane-0.bin"
+    arguments = [port, lane, lanes.positions[0], per_second, seconds]
+    output, cpu = run_tool([sys.executable, str(OPEN), *map(str, arguments)])
+    report: dict[str, Any] = json.loads(output)
+    lanes.taken(0, requests=report["sent"], position=report["position"])
     return PacedLoad(
         answers=report["answers"],
-        sent=sent,
+        sent=report["sent"],
         p50_ms=report["p50_us"] / 1e3,
         p99_ms=report["p99_us"] / 1e3,
         p999_ms=report["p999_us"] / 1e3,
-        failures=report["refused"] + report["broken"] + sent - report["answers"],
+        failures=report["refused"] + report["sent"] - report["answers"],
         cpu_seconds=cpu,
     )
 
 
 def _wrk(
-    script: Path,
-    lanes: Lanes,
-    arguments: Sequence[object],
-    *,
-    port: int,
-    connections: int,
-    seconds: float,
+    lanes: Lanes, *, port: int, connections: int, seconds: float
 ) -> tuple[dict[str, Any], float]:
     """What the script reports, and the processor seconds that it took."""
     threads = lanes.senders(connections)
     command = ["wrk", "-t", str(threads), "-c", str(connections), "-d", f"{round(seconds)}s"]
-    command += ["--timeout", "10s", "-s", str(script), f"http://127.0.0.1:{port}", "--"]
-    command += [str(lanes.directory), *map(str, arguments)]
-    output, cpu = run_tool([*command, *map(str, lanes.positions[:threads])])
+    command += ["--timeout", "10s", "-s", str(CLOSED), f"http://127.0.0.1:{port}", "--"]
+    command += [str(lanes.directory), *map(str, lanes.positions[:threads])]
+    output, cpu = run_tool(command)
     report: dict[str, Any] = json.loads(output.rsplit("RESULT ", 1)[1])
     for number, (sent, position) in enumerate(report["lanes"]):
         lanes.taken(number, requests=sent, position=position)

@@ -20,7 +20,7 @@ from tests.bench.scenarios import bets
 from tests.bench.service import Service, Shape, running_service
 from tests.bench.traffic import Lanes
 
-CONNECTIONS = 64
+IN_FLIGHT = 64
 SHARES = (0.5, 0.7)
 AIMS_MS = {"p50": 10.0, "p99": 50.0, "p99.9": 200.0}
 """At the highest share."""
@@ -61,13 +61,11 @@ class OpenLoop:
         self._say(f"seating {players} players in {service.database}")
         seats = take_seats(service.port, (f"player-{number}" for number in range(players)))
         closed = bets(service, seats, SIDE_LEVELS, name="closed loop")
-        lanes = Lanes(
-            service.directory / "open-loop", signed_bets(seats, seed=6), count=CONNECTIONS
-        )
-        closed.measure(CONNECTIONS, WARM_UP_S)
+        lanes = Lanes(service.directory / "open-loop", signed_bets(seats, seed=6), count=1)
+        closed.measure(IN_FLIGHT, WARM_UP_S)
         runs: dict[float, list[Paced]] = {share: [] for share in SHARES}
         for number in range(1, self._rounds + 1):
-            saturated = closed.measure(CONNECTIONS, self._options.seconds).per_second
+            saturated = closed.measure(IN_FLIGHT, self._options.seconds).per_second
             for share in SHARES:
                 paced = self._paced(service, lanes, saturated * share)
                 runs[share].append(paced)
@@ -86,17 +84,10 @@ class OpenLoop:
 
     def _paced(self, service: Service, lanes: Lanes, rate: float) -> Paced:
         seconds = self._options.seconds * PACED_TIMES
-        # A call more for each connection: rounding may put one there.
-        lanes.fill(round(rate * seconds) + CONNECTIONS, connections=CONNECTIONS)
+        lanes.fill(round(rate * seconds), connections=1)
         meter = Meter({"service": service.pid, "database": self._postgres.pid})
         with meter.running():
-            load = send_paced(
-                lanes,
-                port=service.port,
-                connections=CONNECTIONS,
-                per_second=rate,
-                seconds=seconds,
-            )
+            load = send_paced(lanes, port=service.port, per_second=rate, seconds=seconds)
             meter.add("generator", load.cpu_seconds)
         if load.failures:
             raise BenchmarkError(f"open loop: {load.failures} of {load.sent} calls failed")
