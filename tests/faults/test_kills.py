@@ -143,11 +143,11 @@ async def _survive(
             strikes.append(time.time())
             await strike(service, data_dir)
             await run.grows(AFTER_A_KILL)
+            await run.is_seen()
     print(f"{len(kills)} kills, {run.snapshots} snapshots that sum to zero")
     run.reckoning.clean(REACHED)
     assert await asyncio.to_thread(service.audit) == 0
     assert copied_seals(service, directory / "seals") > len(kills)
     checked = check_the_journal(run.reckoning.history, strikes, url)
     assert checked > AFTER_A_KILL, "the kills came too close to each other to show anything"
-    assert run.snapshots > len(kills)
     assert service.stop() == 0

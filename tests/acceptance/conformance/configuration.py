@@ -21,7 +21,7 @@ _HEAD = """
 trusted_proxies = ["127.0.0.1"]
 
 [limits]
-command_age_max_s = 0.2
+command_age_max_s = {command_age_max_s}
 answer_timeout_s = {answer_timeout_s}
 body_timeout_s = 0.5
 
@@ -57,9 +57,11 @@ def write_keys(directory: Path) -> None:
         (directory / f"{name}-public.pem").write_bytes(public)
 
 
-def configure(directory: Path, *, answer_timeout_s: float = 10.0) -> Settings:
+def configure(
+    directory: Path, *, command_age_max_s: float = 10.0, answer_timeout_s: float = 20.0
+) -> Settings:
     """Write the configuration next to its keys, and read it as the service does."""
-    text = _HEAD.format(answer_timeout_s=answer_timeout_s)
+    text = _HEAD.format(command_age_max_s=command_age_max_s, answer_timeout_s=answer_timeout_s)
     for protocol in PROTOCOLS:
         for ending, switches in VARIANTS.items():
             text += _integration(protocol, protocol + ending, switches)

@@ -48,7 +48,7 @@ async def fragile(
     postgres, databases, template_database, configuration_directory, tmp_path_factory
 ) -> AsyncIterator[tuple[Service, Database]]:
     """A service that gives up after a second, and its database."""
-    settings = configure(configuration_directory, answer_timeout_s=1.0)
+    settings = configure(configuration_directory, command_age_max_s=0.5, answer_timeout_s=1.0)
     with databases.fresh(template_database) as name:
         database = Database(postgres.url("postgres", SUPERUSER), name)
         log = tmp_path_factory.mktemp("fragile") / "log"

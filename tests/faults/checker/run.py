@@ -64,7 +64,7 @@ class Run:
         self._views = views
         self._read = 0
         self._looked = 0.0
-        self.acknowledged = 0
+        self._acknowledged = 0
         self.snapshots = 0
         """How often the double entry was seen to sum to zero while they played."""
         self.reckoning = Reckoning()
@@ -72,8 +72,16 @@ class Run:
     async def grows(self, calls: int, deadline_s: float = 120.0) -> None:
         """Wait until so many further calls were acknowledged."""
         wanted = self._count() + calls
+        await self._looks_until(lambda: self._count() >= wanted, deadline_s)
+
+    async def is_seen(self, deadline_s: float = 120.0) -> None:
+        """Wait until the double entry was looked at once more."""
+        wanted = self.snapshots + 1
+        await self._looks_until(lambda: self.snapshots >= wanted, deadline_s)
+
+    async def _looks_until(self, true: Callable[[], bool], deadline_s: float) -> None:
         async with asyncio.timeout(deadline_s):
-            while self._count() < wanted:
+            while not true():
                 await asyncio.to_thread(self._look)
                 await asyncio.sleep(POLL_S)
 
@@ -86,8 +94,8 @@ class Run:
             lines = file.read()
         lines = lines[: lines.rfind(b"\n") + 1]
         self._read += len(lines)
-        self.acknowledged += lines.count(b'"status":200')
-        return self.acknowledged
+        self._acknowledged += lines.count(b'"status":200')
+        return self._acknowledged
 
     def _look(self) -> None:
         """I7: in every snapshot each currency's postings sum to zero."""
