@@ -37,7 +37,14 @@ from ledger.decisions import (
     Transaction,
     first_answer,
 )
-from ledger.events import Event, GameMovement, Movement, RefundTombstoned, SessionOpened
+from ledger.events import (
+    Event,
+    GameMovement,
+    Movement,
+    RefundTombstoned,
+    SessionOpened,
+    in_its_round,
+)
 from ledger.games import Game, GameEvent, decide_game, evolve_game
 from ledger.player import (
     PAST_ROUNDS_MAX,
@@ -370,8 +377,7 @@ def transaction_row(key: Key, used: Transaction) -> TransactionRow:
     integration, text = key
     is_tombstone = used.kind == TOMBSTONE
     round_id, closes_round = None, False
-    if isinstance(event, GameMovement) and not isinstance(event, RefundTombstoned):
-        # A tombstone belongs to no round: its bet never came.
+    if isinstance(event, GameMovement) and not is_tombstone and in_its_round(event):
         round_id, closes_round = event.round_id, event.closes_round
     return TransactionRow(
         integration=integration,

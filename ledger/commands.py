@@ -279,7 +279,7 @@ class Reversal(GameCommand, frozen=True, kw_only=True, gc=False):
 
     ``amount`` and ``currency`` only where they are on the wire. ``acknowledged``: the protocol has
     no refusal for an original that is no bet of the player's, so that the refund is booked even
-    where it can do nothing.
+    where it gives nothing back, and ends its round if it says so.
     """
 
     original_key: str

@@ -286,6 +286,14 @@ class RoundClosed(GameMovement, frozen=True, kw_only=True, gc=False):
     NAME = "round_closed.v1"
 
 
+def in_its_round(event: GameMovement) -> bool:
+    """Whether an event is one of the round that it names.
+
+    A tombstone, whose bet never came, is where it closed the round.
+    """
+    return event.closes_round or not isinstance(event, RefundTombstoned)
+
+
 # --- the games themselves ---------------------------------------------------------------
 
 

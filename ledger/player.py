@@ -325,10 +325,10 @@ def evolve(  # noqa: C901, PLR0911, PLR0912 - one case an event
                 player.sessions[event.session], closed=True, closed_by=event.movement_id
             )
             return _advance(player, event, sessions=player.sessions | {event.session: closed})
-        case RefundRepeated() | WinReversalRepeated():
+        case RefundRepeated() | WinReversalRepeated() | RefundTombstoned():
             after = _advance(player, event)
             return _close_round(after, event) if event.closes_round else after
-        case RefundTombstoned() | PlayerRegistered():
+        case PlayerRegistered():
             return _advance(player, event)
         case WalletOpened():
             return _advance(player, event, wallets=player.wallets | {event.currency: Wallet()})

@@ -15,7 +15,7 @@ from ledger.events import (
     WinReversed,
 )
 from ledger.money import UNITS_MAX
-from ledger.originals import game_of, locate, recall_original
+from ledger.originals import game_of, locate, recall_original, recall_round
 from ledger.player import Bet, Player, Round, Session, Wallet, Win
 from ledger.refusals import Refusal, Refused
 
@@ -62,19 +62,32 @@ def _reverse_unknown(
     used = known.transaction((command.integration, command.original_key)) is not None
     if isinstance(command, ReverseWin) or (used and not command.acknowledged):
         return Refused(Refusal.ORIGINAL_NOT_FOUND, "the original is not known")
+    ended = _ended_round(command)
+    if ended is not None and player.round(command.integration, ended) is None:
+        recall = recall_round(player, command.integration, ended, known)
+        if recall is not None:
+            return recall
     return _tombstone(player, command, stamp, currency, keeps_out=not used)
 
 
 def _tombstone(
     player: Player, command: Reversal, stamp: Stamp, currency: str, *, keeps_out: bool
 ) -> Decision:
+    ended = _ended_round(command)
+    found = None if ended is None else player.round(command.integration, ended)
     event = RefundTombstoned(
         **about_game(player, command, stamp, currency, Wallet()),
         round_id=command.round_id,
+        closes_round=found is not None and not found.closed and found.currency == currency,
         refers_to=command.original_key,
         keeps_out=keeps_out,
     )
     return (event,)
+
+
+def _ended_round(command: Reversal) -> str | None:
+    """The round that is over by a call which is acknowledged, whatever became of its bet."""
+    return command.round_id if command.acknowledged and command.closes_round else None
 
 
 def _tombstone_currency(player: Player, command: Reversal, session: Session | None) -> str | None:

@@ -11,9 +11,9 @@ from ledger.events import (
     BetPlaced,
     BetRefunded,
     GameMovement,
-    RefundTombstoned,
     WinCredited,
     WinReversed,
+    in_its_round,
 )
 from projections.entries import Entry, names_of, pick
 from projections.writes import (
@@ -28,8 +28,7 @@ from projections.writes import (
     timestamps,
 )
 
-# A tombstone names a round that never came to be.
-_NAMES: Final = names_of(GameMovement) - names_of(RefundTombstoned)
+_NAMES: Final = names_of(GameMovement)
 
 _Key: TypeAlias = tuple[str, str, str]
 SUMS: Final = 8
@@ -77,6 +76,8 @@ class Rounds:
         """Rounds opened and moved."""
         rounds: dict[_Key, _Round] = {}
         for entry, event in pick(entries, _NAMES):
+            if not in_its_round(event):
+                continue
             key = (entry.player_id, event.integration, event.round_id)
             found = rounds.get(key)
             if found is None:

@@ -188,15 +188,21 @@ class Book:
         bet = self.movements.get(self._key(call, "bet", call.refers_to))
         if bet is None or bet.kind != "bet":
             self.tombstones.add(self._key(call, "bet", call.refers_to))
+            self._end_round(call)
             return self._book(call, "tombstone", refusal="original_not_found").outcome
         if bet.undone:
             return self._book(call, "repeated").outcome
         if bet.settled:
             return self._show(call, "original_settled")
         bet.undone = True
-        if call.closes_round:
-            self.rounds[(call.integration, call.round_id)].closed = True
+        self._end_round(call)
         return self._book(call, "refund", real=-bet.real, bonus=-bet.bonus).outcome
+
+    def _end_round(self, call: Call) -> None:
+        """Only where a provider is told that its refund succeeded does one end a round."""
+        the_round = self.rounds.get((call.integration, call.round_id))
+        if call.closes_round and the_round is not None:
+            the_round.closed = True
 
     def _reverse_win(self, call: Call) -> Outcome:
         if call.player_id != self.player_id:

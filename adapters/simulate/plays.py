@@ -33,6 +33,9 @@ PLAYS = (
     Entry(rounds.win_by_round, 30, "win that names only its round"),
     Entry(rounds.win_out_of_nothing, 20, "win without bet and round"),
     Entry(rounds.refund_that_closes, 25, "refund that closes its round"),
+    Entry(
+        rounds.refund_of_a_lost_bet_that_closes, 15, "refund of a lost bet that closes its round"
+    ),
     Entry(rounds.paid_free_bet, 20, "free bet with an amount"),
     Entry(rounds.session_closed_by_provider, 20, "session closed by the provider"),
     Entry(rounds.refund_of_another_amount, 20, "refund of another amount"),

@@ -131,6 +131,14 @@ def refund_that_closes(desk: Desk, table: Table) -> Iterator[Step]:
     yield desk.bet(table, 0, situation="bet after the round closed")
 
 
+def refund_of_a_lost_bet_that_closes(desk: Desk, table: Table) -> Iterator[Step]:
+    """The second bet of a round never came; its refund closes the round of the first."""
+    yield from (bet := Bet(desk, table))
+    lost, situation = desk.fresh_id(), "refund of a lost bet that closes its round"
+    yield desk.undo(table, "refund", lost, bet.amount, situation=situation, closes=True)
+    yield desk.bet(table, 0, situation="bet after the round closed")
+
+
 def refund_of_another_amount(desk: Desk, table: Table) -> Iterator[Step]:
     """The refund says a wrong amount: the stake comes back all the same."""
     yield from (bet := Bet(desk, table))

@@ -11,7 +11,7 @@ import psycopg
 
 from ledger.chain import GENESIS
 from ledger.codec import game_stream, player_stream, seal
-from ledger.commands import CreditWin, ForfeitBonus, Policy, ReverseWin, Withdraw
+from ledger.commands import CreditWin, ForfeitBonus, Policy, RefundBet, ReverseWin, Withdraw
 from ledger.events import Event, GameDisabled, GameEnabled
 from ledger.money import UNITS_MAX
 from ledger.player import Player, PlayerEvent
@@ -77,6 +77,7 @@ class History:
             if len(self.booked) % 50 == 0:
                 self._switch_a_game()
                 self._take_back_a_spent_win()
+                self._close_a_round_by_its_lost_bet()
 
     def win_the_largest_sums(self) -> None:
         """Pay out as much as a wallet holds, staked and won three times within the hour."""
@@ -104,6 +105,14 @@ class History:
         self._world.money(ForfeitBonus, f"{key}forfeit", wallet.bonus)
         fields = self._of_provider(f"{key}r", "reversal") | {"policy": policy}
         self._world.execute(ReverseWin(**fields, original_key=f"{key}w"))
+
+    def _close_a_round_by_its_lost_bet(self) -> None:
+        """Refund a bet that never came: the tombstone is the last event of the round."""
+        key = f"lost{self._spent}"
+        promotion = self._of_provider(f"{key}w", "win") | {"tags": {"promo": True}}
+        self._world.execute(CreditWin(**promotion, round_id=key, amount=0))
+        refund = self._of_provider(f"{key}f", "refund") | {"acknowledged": True}
+        self._world.execute(RefundBet(**refund, original_key=key, round_id=key, closes_round=True))
 
     @staticmethod
     def _of_provider(key: str, operation: str) -> dict[str, Any]:

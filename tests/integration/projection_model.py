@@ -68,7 +68,9 @@ def rounds(booked: Sequence[Booked]) -> dict[tuple[str, str, str], dict[str, Any
     }
     for entry, amount in zip(booked, gross(booked), strict=True):
         event = entry.event
-        if not isinstance(event, e.GameMovement) or isinstance(event, e.RefundTombstoned):
+        if not isinstance(event, e.GameMovement) or (
+            isinstance(event, e.RefundTombstoned) and not event.closes_round
+        ):
             continue
         key = (event.integration, str(event.round_id), entry.player_id)
         if event.opens_round:

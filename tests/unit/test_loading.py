@@ -122,7 +122,7 @@ def test_a_key_is_entered_with_what_its_event_says_of_it():
     )
 
 
-def test_a_refund_before_its_bet_is_entered_for_both_keys_and_in_no_round():
+def test_a_refund_before_its_bet_is_entered_for_both_keys_and_in_no_round_but_one_it_closed():
     """The bet's own entry keeps it out, and says by which refund (rule 8)."""
     refund = RefundTombstoned(**MOVEMENT, refers_to="late")
     own = transaction_row(("a", "k"), Transaction("p1", 7, RefundTombstoned.NAME, refund))
@@ -131,3 +131,8 @@ def test_a_refund_before_its_bet_is_entered_for_both_keys_and_in_no_round():
     bets = transaction_row(("a", "late"), Transaction("p1", 7, TOMBSTONE, refund))
     assert (bets.kind, bets.refers_to, bets.round_id) == (TOMBSTONE, "k", None)
     assert bets.fingerprint is None
+    ended = RefundTombstoned(**MOVEMENT, refers_to="late", closes_round=True)
+    own = transaction_row(("a", "k"), Transaction("p1", 7, RefundTombstoned.NAME, ended))
+    assert (own.round_id, own.closes_round) == ("r1", True)
+    bets = transaction_row(("a", "late"), Transaction("p1", 7, TOMBSTONE, ended))
+    assert (bets.round_id, bets.closes_round) == (None, False)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ledger import player as player_module
 from ledger.commands import Command, MoneyCommand
 from ledger.decisions import Replayed
-from ledger.events import Movement
+from ledger.events import Movement, RefundTombstoned
 from ledger.player import Player, PlayerEvent
 from ledger.refusals import Refusal, Refused
 from tests.unit.rules.commands import GAMES, Maker, T, opening
@@ -56,6 +56,10 @@ class Twins:
             self.seen[f"{type(order).__name__} {answer}"] += 1
         self._nothing_moved_unless_booked(outcome, before)
         self._balances_agree(outcome)
+        if isinstance(outcome, tuple):
+            for event in outcome:
+                closes = isinstance(event, RefundTombstoned) and event.closes_round
+                self.seen["round closed by a tombstone"] += closes
 
     def toggle(self, game: str) -> None:
         """Disable a game, or enable it again."""
@@ -211,6 +215,7 @@ def _not_vacuous(seen: Counter[str]) -> None:
         "PlaceBet already_reversed",
         "CreditWin original_reversed",
         "RefundBet original_settled",
+        "round closed by a tombstone",
     }
     missed = {name for name in wanted if not seen[name]}
     if not seen["ReverseWin insufficient_funds"] + seen["RollbackMovement insufficient_funds"]:

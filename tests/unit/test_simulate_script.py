@@ -37,6 +37,7 @@ REFUSED = {
     "one unit short of funds": "insufficient_funds",
     "refund after the win": "original_settled",
     "refund before its bet": "original_not_found",
+    "refund of a lost bet that closes its round": "original_not_found",
     "same id with altered content": "duplicate_conflict",
     "unknown player": "unknown_player",
     "unknown session": "unknown_session",

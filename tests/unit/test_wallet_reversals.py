@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.commands import CloseRound, ForfeitBonus, GrantBonus, RefundBet, Stamp, Withdraw
+from ledger.commands import (
+    CloseRound,
+    ForfeitBonus,
+    GrantBonus,
+    RefundBet,
+    RegisterPlayer,
+    Stamp,
+    Withdraw,
+)
 from ledger.decisions import Known
 from ledger.money import UNITS_MAX
 from ledger.player import Wallet, readmit
@@ -61,6 +69,33 @@ def test_where_success_is_all_that_can_be_said_it_is_booked():
     assert code(world.refund("f1", "b1")) == "duplicate_conflict"
     assert code(world.reverse("v1", "w1")) == "win_reversed"
     assert world.wallet() == Wallet(85)
+
+
+def test_an_acknowledged_refund_of_a_bet_that_never_came_may_close_the_round():
+    """The provider was told that the round is over; where it was refused, nothing is."""
+    world = World().given()
+    world.bet("b1", 1)
+    assert not only(world.refund("f1", "b8", closes_round=True)).closes_round
+    assert not only(world.refund("f2", "b9", acknowledged=True)).closes_round
+    assert world.player().open_rounds == 1
+    over = {"acknowledged": True, "closes_round": True}
+    assert not only(world.refund("f3", "b7", round_id="r2", **over)).closes_round
+    assert only(world.refund("f4", "b6", **over)).closes_round
+    assert not only(world.refund("f5", "b5", **over)).closes_round
+    assert world.player().open_rounds == 0
+    assert code(world.bet("b2", 1)) == "round_closed"
+    assert moved(world.refund("f6", "b1")) == (1, 0)
+
+
+def test_of_a_round_in_another_currency_it_leaves_a_tombstone_and_no_more():
+    """A round has one currency, and the call has that of its session."""
+    world = World().given()
+    world.execute(RegisterPlayer(player_id="p1", currency="USD"))
+    world.open_session("s2", currency="USD")
+    world.bet("b1", 1)
+    over = {"acknowledged": True, "closes_round": True, "session": "s2", "currency": None}
+    assert not only(world.refund("f1", "b9", **over)).closes_round
+    assert world.player().open_rounds == 1
 
 
 def test_a_repeated_refund_may_close_the_round():

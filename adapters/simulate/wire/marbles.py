@@ -54,6 +54,7 @@ class Marbles(Wire):
     abilities = frozenset(
         {
             "free bet with an amount",
+            "refund of a lost bet that closes its round",
             "refund that closes its round",
             "unknown player",
             "wrong currency",

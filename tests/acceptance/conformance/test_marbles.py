@@ -232,11 +232,16 @@ async def test_a_balance_beyond_2_to_the_53_is_exact(service, wire, guest):
 
 
 async def test_round_closed_ends_the_round_for_bets_and_wins(service, wire, guest):
-    """The flag on a win, and on a rollback."""
-    for closing in ("win", "refund"):
+    """The flag on a win, on a rollback, and on one of a bet that was lost on its way."""
+    for closing in ("win", "refund", "refund of another"):
         bet = wire.bet(guest)
         await wire.ok(bet)
-        await wire.ok(getattr(wire, closing)(guest, bet, closes=True))
+        if closing == "win":
+            await wire.ok(wire.win(guest, bet, closes=True))
+        else:
+            lost = wire.bet(guest, round_id=bet.round_id)
+            undone = bet if closing == "refund" else lost
+            await wire.ok(wire.refund(guest, undone, closes=True))
         late = wire.bet(guest, round_id=bet.round_id)
         async with service.untouched(guest):
             assert (await wire.send(late)).refusal == (200, "UNKNOWN_ERROR")

@@ -169,12 +169,12 @@ class Audit:
             self._must(not event.real and not event.bonus, "a tombstone that moves money")
             used = original in self.keys or original in self._tombstones
             self._must(used is not event.keeps_out, "a tombstone for a key that was used, or none")
-            if not event.keeps_out:
+            if event.keeps_out:
+                player.tombstones.add(original)
+                if event.refers_to != event.key:
+                    self._tombstones.add(original)
+            if not event.closes_round:
                 return
-            player.tombstones.add(original)
-            if event.refers_to != event.key:
-                self._tombstones.add(original)
-            return
         name = (event.integration, event.round_id)
         self._must(event.opens_round == (name not in player.rounds), "opens_round is wrong")
         found = player.rounds.setdefault(name, _Round(event.currency))

@@ -177,7 +177,7 @@ class Maker:
             }
         elif issubclass(kind, c.Reversal):
             fields |= {
-                "original_key": original_key,
+                "original_key": self._mostly(original_key, [f"lost-{key}"]),
                 "amount": choose((None, None, *AMOUNTS)),
                 "currency": choose((None, fields["currency"])),
                 "session": choose((None, fields["session"])),

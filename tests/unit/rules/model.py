@@ -95,7 +95,7 @@ class Model:
 
     def round(self, player: str, integration: str, name: str | None) -> list[Fact]:
         """All facts of a round, none if it was never opened."""
-        kinds = ("bet", "win", "refund", "reversal", "repeat", "close")
+        kinds = ("bet", "win", "refund", "reversal", "repeat", "close", "tombstone")
         return [
             f
             for f in self.of(player, *kinds)
@@ -468,7 +468,7 @@ class Model:
         wanted = {c.RefundBet: ("bet",), c.ReverseWin: ("win",)}.get(type(command), ("bet", "win"))
         if original.kind not in wanted:
             if command.acknowledged:
-                return self.bury(command, now)
+                return self.bury(command, now, original.currency)
             return "original_not_found"
         closed = any(f.closes for f in self.round(player, integration, original.round))
         fields: dict[str, Any] = {
@@ -515,11 +515,33 @@ class Model:
         )
         if isinstance(command, c.ReverseWin) or (used and not command.acknowledged):
             return "original_not_found"
-        return self.bury(command, now, None if used else command.original_key)
+        return self.bury(command, now, currency, None if used else command.original_key)
 
-    def bury(self, command: c.Reversal, now: datetime, bet: str | None = None) -> str:
-        """Rule 8; without a bet that it keeps out where its id is that of something else."""
-        self.book("tombstone", command, now, refers_to=bet)
+    def bury(
+        self, command: c.Reversal, now: datetime, currency: str, bet: str | None = None
+    ) -> str:
+        """Rule 8; without a bet that it keeps out where its id is that of something else.
+
+        Of its round it is a part only where it closes it.
+        """
+        facts = self.round(command.player_id, command.integration, command.round_id)
+        closes = (
+            command.acknowledged
+            and command.closes_round
+            and bool(facts)
+            and facts[0].currency == currency
+            and not any(f.closes for f in facts)
+        )
+        played = command.round_id if closes else None
+        self.book(
+            "tombstone",
+            command,
+            now,
+            refers_to=bet,
+            round=played,
+            currency=currency,
+            closes=closes,
+        )
         return "tombstoned"
 
     def _close_round(self, command: c.CloseRound, now: datetime) -> str:

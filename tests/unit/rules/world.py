@@ -164,6 +164,7 @@ class World:
                 for event in self.history.get(player_id, [])
                 if isinstance(event, GameMovement)
                 and (event.integration, event.round_id) == (integration, round_id)
+                and (event.closes_round or not isinstance(event, RefundTombstoned))
             ],
         )
 
