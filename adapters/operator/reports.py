@@ -45,6 +45,9 @@ class ReportQuery(Body, frozen=True, kw_only=True):
     currency: Annotated[CurrencyCode | None, _filter("currency", "One.")] = None
     player_id: Annotated[Identifier | None, _filter("player_id", "One.")] = None
     kind: Annotated[Identifier | None, _filter("kind", "Such as late_win.")] = None
+    type: Annotated[
+        str | None, _filter("type", "Any types of events, as deposited.v1,withdrawn.v1.")
+    ] = None
     threshold: Annotated[str | None, _filter("threshold", "In main units, as 5000.")] = None
     older_than_h: Annotated[Hours | None, _filter("older_than_h", "Hours since opening.")] = None
     by: Annotated[str | None, _filter("by", "Any of day, provider, game, as day,game.")] = None

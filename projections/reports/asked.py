@@ -9,12 +9,17 @@ from typing import Final
 import msgspec
 
 from ledger.currencies import Currencies
+from ledger.events import Movement
 from ledger.money import UNITS_MAX, Currency, MalformedAmount, parse_decimal
+from projections.entries import names_of
 from projections.reports.errors import BadRequest
 from projections.reports.period import Period
 
 GROUPS: Final = ("day", "provider", "game")
 """What totals may be told apart by, beside the currency."""
+
+MOVEMENT_TYPES: Final = sorted(names_of(Movement))
+"""The stored names of every movement."""
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,6 +30,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     currency: str | None = None
     player_id: str | None = None
     kind: str | None = None
+    type: str | None = None
     threshold: str | None = None
     older_than_h: int | None = None
     by: str | None = None
@@ -105,6 +111,16 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             if name not in GROUPS:
                 raise BadRequest(f"by: {name!r} is none of {', '.join(GROUPS)}")
         return tuple(name for name in GROUPS if name in wanted)
+
+    def types(self) -> list[str]:
+        """The stored names of the movements that are wanted. Raises `BadRequest`."""
+        if self.filters.type is None:
+            return MOVEMENT_TYPES
+        wanted = self.filters.type.split(",")
+        for name in wanted:
+            if name not in MOVEMENT_TYPES:
+                raise BadRequest(f"type: {name!r} is none of {', '.join(MOVEMENT_TYPES)}")
+        return wanted
 
 
 def _threshold(text: str, unit: Currency) -> int:

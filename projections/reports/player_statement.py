@@ -28,12 +28,12 @@ from ledger.events import (
 )
 from ledger.player import Wallet
 from projections.balances import held_change
-from projections.reports.asked import Asked
+from projections.reports.asked import MOVEMENT_TYPES, Asked
 from projections.reports.errors import UnknownPlayer, UnsoundEvents
 from projections.reports.kind import ReportKind
 from projections.reports.report import Row, Table, amount, columns
 from projections.reports.source import Snapshot
-from projections.reports.wallets import MOVEMENTS, first_since, wallets_before
+from projections.reports.wallets import first_since, wallets_before
 
 OPENING: Final = "opening_balance"
 CLOSING: Final = "closing_balance"
@@ -58,7 +58,7 @@ _COLUMNS: Final = columns(
     balance_held="amount",
     balance="amount",
 )
-_SUMS: Final[dict[str, tuple[type[Movement], ...]]] = {
+SUMS: Final[dict[str, tuple[type[Movement], ...]]] = {
     "deposits": (Deposited,),
     "withdrawals": (Withdrawn, WithdrawalConfirmed),
     "bonuses": (BonusGranted, BonusForfeited),
@@ -68,7 +68,8 @@ _SUMS: Final[dict[str, tuple[type[Movement], ...]]] = {
     "wins": (WinCredited,),
     "reversals": (WinReversed,),
 }
-_SUMMED: Final = frozenset(kind for of in _SUMS.values() for kind in of)
+"""What is summed, and which events each sum is of."""
+_SUMMED: Final = frozenset(kind for of in SUMS.values() for kind in of)
 """What changes the sum of all balances; anything else moves money between them at most."""
 _TOTALS: Final = columns(
     currency="text",
@@ -146,7 +147,7 @@ async def _movements(
     asked: Asked, snapshot: Snapshot, stream: str, first: int, last: int
 ) -> list[tuple[int, Movement]]:
     found: list[tuple[int, Movement]] = []
-    while page := await snapshot.rows("stream_between", (stream, first, last, MOVEMENTS)):
+    while page := await snapshot.rows("stream_between", (stream, first, last, MOVEMENT_TYPES)):
         for version, name, state in page:
             found.append((version, cast("Movement", open_state(name, state)[1])))
         asked.check_rows(len(found))
@@ -223,7 +224,7 @@ def _totals(
     unit = asked.unit(code)
     sums = [
         sum(event.real + event.bonus + held_change(event) for event in moved if type(event) in of)
-        for of in _SUMS.values()
+        for of in SUMS.values()
     ]
     return (
         code,

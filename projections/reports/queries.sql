@@ -38,6 +38,16 @@ WHERE hour >= %(begins)s AND hour < %(ends)s AND hour <> ALL(%(shared)s::timesta
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)
 GROUP BY 1, 2, 3, 4
 
+-- name: movements
+SELECT booked.recorded_at, booked.player_id, booked.version, events.topic, events.state
+FROM {schema}.transactions AS booked
+JOIN {schema}.events ON events.originator_id = 'player:' || booked.player_id
+    AND events.originator_version = booked.version
+WHERE (%(begins)s::timestamptz IS NULL OR booked.recorded_at >= %(begins)s)
+    AND booked.recorded_at < %(ends)s AND booked.kind = ANY(%(types)s::text[])
+    AND (%(integration)s::text IS NULL OR booked.integration = %(integration)s)
+    AND (%(player_id)s::text IS NULL OR booked.player_id = %(player_id)s)
+
 -- name: movements_in_hours
 -- What was recorded in some hours, as far as the view of totals has seen it.
 SELECT events.topic, events.state
@@ -77,6 +87,61 @@ WHERE (%(begins)s::timestamptz IS NULL OR recorded_at >= %(begins)s) AND recorde
     AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)
 ORDER BY recorded_at, notification_id, kind LIMIT %(most)s
+
+-- name: accounts
+-- What there was at the end is what there is now, less what was posted since. Everything that moved
+-- leads from what there was at the beginning to that.
+WITH moved AS (
+    SELECT
+        postings.player_id, postings.currency, sum(amount) AS everything,
+        sum(amount) FILTER (WHERE topic = ANY(%(deposits)s::text[])) AS deposits,
+        sum(amount) FILTER (WHERE topic = ANY(%(withdrawals)s::text[])) AS withdrawals,
+        sum(amount) FILTER (WHERE topic = ANY(%(bonuses)s::text[])) AS bonuses,
+        sum(amount) FILTER (WHERE topic = ANY(%(adjustments)s::text[])) AS adjustments,
+        sum(amount) FILTER (WHERE topic = ANY(%(stakes)s::text[])) AS stakes,
+        sum(amount) FILTER (WHERE topic = ANY(%(refunds)s::text[])) AS refunds,
+        sum(amount) FILTER (WHERE topic = ANY(%(wins)s::text[])) AS wins,
+        sum(amount) FILTER (WHERE topic = ANY(%(reversals)s::text[])) AS reversals,
+        sum(amount) FILTER (WHERE topic = ANY(%(stakes)s::text[]) AND account = 'player:bonus')
+            AS bonus_stakes,
+        sum(amount) FILTER (WHERE topic = ANY(%(bonuses)s::text[]) AND amount < 0) AS forfeited,
+        sum(amount) FILTER (WHERE topic = ANY(%(conversions)s::text[]) AND amount > 0) AS converted
+    FROM {schema}.journal AS postings JOIN {schema}.events USING (notification_id)
+    WHERE postings.recorded_at >= %(begins)s AND postings.recorded_at < %(ends)s
+        AND postings.player_id IS NOT NULL
+        AND (%(currency)s::text IS NULL OR postings.currency = %(currency)s)
+        AND (%(player_id)s::text IS NULL OR postings.player_id = %(player_id)s)
+    GROUP BY 1, 2
+), since AS (
+    SELECT
+        player_id, currency,
+        sum(amount) FILTER (WHERE account = 'player:real') AS real,
+        sum(amount) FILTER (WHERE account = 'player:bonus') AS bonus,
+        sum(amount) FILTER (WHERE account = 'player:held') AS held
+    FROM {schema}.journal
+    WHERE recorded_at >= %(ends)s AND player_id IS NOT NULL
+        AND (%(currency)s::text IS NULL OR currency = %(currency)s)
+        AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
+    GROUP BY 1, 2
+), closing AS (
+    SELECT
+        player_id, currency, balances.real - coalesce(since.real, 0) AS real,
+        balances.bonus - coalesce(since.bonus, 0) AS bonus,
+        balances.held - coalesce(since.held, 0) AS held
+    FROM {schema}.balances LEFT JOIN since USING (player_id, currency)
+    WHERE (%(currency)s::text IS NULL OR currency = %(currency)s)
+        AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
+)
+SELECT
+    player_id, currency, (everything IS NOT NULL)::int,
+    real + bonus + held - coalesce(everything, 0), coalesce(deposits, 0), coalesce(withdrawals, 0),
+    coalesce(bonuses, 0), coalesce(adjustments, 0), coalesce(stakes, 0), coalesce(refunds, 0),
+    coalesce(wins, 0), coalesce(reversals, 0), real + bonus + held,
+    coalesce(stakes, 0) + coalesce(refunds, 0) + coalesce(wins, 0) + coalesce(reversals, 0),
+    coalesce(bonus_stakes, 0), coalesce(forfeited, 0), coalesce(converted, 0), real, bonus, held
+FROM closing LEFT JOIN moved USING (player_id, currency)
+WHERE everything IS NOT NULL OR (real, bonus, held) <> (0, 0, 0)
+LIMIT %(most)s
 
 -- name: has_kind
 SELECT EXISTS (SELECT FROM {schema}.exceptions WHERE kind = %s)

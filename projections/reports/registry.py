@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from projections.reports.account_summary import ACCOUNT_SUMMARY
 from projections.reports.exceptions import EXCEPTIONS
 from projections.reports.kind import ReportKind
 from projections.reports.large_wins import LARGE_WINS
 from projections.reports.liabilities import LIABILITIES
+from projections.reports.movements import MOVEMENTS
 from projections.reports.open_rounds import OPEN_ROUNDS
 from projections.reports.player_statement import PLAYER_STATEMENT
 from projections.reports.totals import TOTALS
@@ -23,6 +25,8 @@ REPORTS: Final[dict[str, ReportKind]] = {
         PLAYER_STATEMENT,
         LARGE_WINS,
         LIABILITIES,
+        ACCOUNT_SUMMARY,
+        MOVEMENTS,
     )
 }
 """Every report by its name."""

@@ -19,10 +19,8 @@ from ledger.events import (
 from ledger.player import Wallet
 from projections.balances import held_change
 from projections.entries import names_of
+from projections.reports.asked import MOVEMENT_TYPES
 from projections.reports.source import Snapshot, open_snapshot
-
-MOVEMENTS: Final = sorted(names_of(Movement))
-"""The stored names of every movement."""
 
 _HELD: Final = sorted(
     names_of(WalletOpened, WithdrawalHeld, WithdrawalConfirmed, WithdrawalCancelled)
@@ -73,7 +71,7 @@ async def wallets_before(snapshot: Snapshot, stream: str, before: int) -> dict[s
     found: dict[str, Wallet] = {}
     for code, units in held.items():
         bears = f'"currency":"{code}"'.encode()
-        rows = await snapshot.rows("stream_last_with", (stream, before, MOVEMENTS, bears))
+        rows = await snapshot.rows("stream_last_with", (stream, before, MOVEMENT_TYPES, bears))
         found[code] = Wallet(held=units)
         for name, state in rows:
             moved = cast("Movement", open_state(name, state)[1])

@@ -13,14 +13,14 @@ from ledger import commands as c
 from projections.reports import rounds_open
 from projections.reports.report import Report
 from tests.integration.report_story import EUR, Story, at, game, money, session, tell
-from tests.integration.test_reports import _append, make, picked
+from tests.integration.test_reports import append, make, picked
 
 
 @pytest.fixture(scope="module")
 def url(postgres, databases, template_database) -> Iterator[str]:
     """A database in which the story was told, its views at the head."""
     with databases.fresh(template_database) as name:
-        asyncio.run(_append(postgres.url(name), asyncio.run(tell())))
+        asyncio.run(append(postgres.url(name), asyncio.run(tell())))
         yield postgres.url(name)
 
 
@@ -109,7 +109,7 @@ async def test_a_stake_that_a_win_has_settled_is_not_owed_to_the_player(
     for moment, command in _settling():
         await story.tell(moment, command)
     with databases.fresh(template_database) as name:
-        await _append(postgres.url(name), story)
+        await append(postgres.url(name), story)
         report = await agree(postgres.url(name), day, day)
     locked = dict(picked(report, "round_id", "funds_locked"))
     assert locked == SETTLED | {"reversed": reversed_win}

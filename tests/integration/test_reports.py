@@ -50,10 +50,11 @@ def url(postgres, databases, template_database) -> Iterator[str]:
 
 
 async def _told(url: str) -> None:
-    await _append(url, await tell())
+    await append(url, await tell())
 
 
-async def _append(url: str, story: Story) -> None:
+async def append(url: str, story: Story) -> None:
+    """Append what of the story is not in the log yet, and bring the views to its head."""
     store = Store(url)
     await story.append(store)
     await store.close()
@@ -134,7 +135,7 @@ async def test_what_of_refunds_and_reversals_was_bonus_money(
         story = await tell()
         for command in commands:
             await story.tell(at("02-03", "10:10"), command)
-        await _append(postgres.url(name), story)
+        await append(postgres.url(name), story)
         report = await make(postgres.url(name), "totals", "2024-02-03", end)
     (row,) = report.table.records()
     assert (row["bets"], row["bets_bonus"]) == ("80", "60")
@@ -457,7 +458,8 @@ async def test_what_makes_no_sense_is_said(url, name, filters, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "filters"), [("liabilities", {}), ("player-statement", {"player_id": "anna"})]
+    ("name", "filters"),
+    [("liabilities", {}), ("player-statement", {"player_id": "anna"}), ("account-summary", {})],
 )
 async def test_what_is_owed_in_the_future_nobody_knows(url, name, filters):
     """Today's money under next year's date would be filed as next year's."""
@@ -469,7 +471,9 @@ async def test_what_is_owed_in_the_future_nobody_knows(url, name, filters):
     assert (await make(url, name, None, "2999-01-31", **filters)).table.rows
 
 
-@pytest.mark.parametrize("name", sorted(set(REPORTS) - {"liabilities", "player-statement"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(REPORTS) - {"liabilities", "player-statement", "account-summary"})
+)
 async def test_nothing_has_happened_in_the_future_yet(url, name):
     """A list of what will be there is empty, and says so."""
     assert (await make(url, name, "2999-01-01", "2999-01-31")).table.is_idle
@@ -571,7 +575,7 @@ async def test_a_report_waits_for_what_was_decided_before_its_periods_edge(
     with databases.fresh(template_database) as name:
         url = postgres.url(name)
         story = await tell()
-        await _append(url, story)
+        await append(url, story)
         over = datetime.now(UTC)
         before = over - timedelta(seconds=1)
         await story.tell(
@@ -588,7 +592,7 @@ async def test_a_report_waits_for_what_was_decided_before_its_periods_edge(
             patient.make("player-statement", period, Filters(player_id="anna"))
         )
         await asyncio.sleep(ANSWER_S)
-        await _append(url, story)
+        await append(url, story)
         again = await make(url, "player-statement", **asked)
         assert (await first).totals.rows == again.totals.rows
 
@@ -645,7 +649,7 @@ async def test_a_list_without_an_end_ends_with_the_moment_that_it_states(
         await story.tell(soon, game(c.CreditWin, "anna", "late-win", **late))
         await story.tell(soon, game(c.PlaceBet, "anna", "late-bet", **bet))
         await story.tell(soon, game(c.RefundBet, "anna", "late-refund", original_key="none"))
-        await _append(url, story)
+        await append(url, story)
         for wanted, filters in (
             ("exceptions", {}),
             ("large-wins", {}),
@@ -670,7 +674,7 @@ async def test_open_rounds_of_now_are_all_that_the_view_holds(
             soon, msgspec.structs.replace(session("anna"), session=token_hash("another"))
         )
         await story.tell(soon, game(c.PlaceBet, "anna", "late-bet", **bet))
-        await _append(postgres.url(name), story)
+        await append(postgres.url(name), story)
         report = await make(postgres.url(name), "open-rounds")
     assert ("late", 0) in picked(report, "round_id", "age_h")
 
@@ -753,6 +757,8 @@ async def test_rounds_page_by_page(url):
         ("open-rounds", {"end": "2024-01-30"}),
         ("liabilities", {"end": "2024-01-31"}),
         ("player-statement", {"player_id": "anna"}),
+        ("account-summary", {"end": "2024-01-31"}),
+        ("movements", {}),
     ],
 )
 async def test_every_report_says_that_an_event_cannot_be_read(database_url, admin_url, name, asked):
@@ -783,6 +789,7 @@ async def test_too_many_rows_are_refused_before_they_are_read(url, monkeypatch):
     for name, filters in (
         ("large-wins", Filters(threshold="0.01")),
         ("open-rounds", Filters()),
+        ("account-summary", Filters()),
     ):
         with pytest.raises(BadRequest, match="more than 1 rows"):
             await reports.make(name, read_period(None, "2024-01-31", "UTC"), filters)

@@ -201,5 +201,6 @@ def test_a_filter_names_the_reports_that_take_it():
     """There is one path for all of them."""
     operation = DOCUMENT["paths"]["/api/reports/{name}"]["get"]
     said = {each["name"]: each["schema"].get("description") for each in operation["parameters"]}
-    assert said["player_id"].endswith("player-statement (required), large-wins.")
+    assert "player-statement (required), large-wins" in said["player_id"]
+    assert said["type"].endswith("Reports that take it: movements.")
     assert said["kind"].endswith("Reports that take it: exceptions.")
