@@ -36,7 +36,7 @@ from projections.reports.report import Report
 @click.option("--currency")
 @click.option("--player-id")
 @click.option("--kind", help="Of exceptions.")
-@click.option("--type", help="Of movements: any types of events, as deposited.v1,withdrawn.v1.")
+@click.option("--type", help="Any types of events, as deposited.v1,withdrawn.v1.")
 @click.option("--threshold", help="Of large wins and movements, in main units.")
 @click.option("--older-than-h", type=click.IntRange(0, 24 * 3_660), help="Of open rounds.")
 @click.option("--by", help="Totals by any of day,provider,game.")

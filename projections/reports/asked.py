@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from ledger.currencies import Currencies
-from ledger.events import Movement
 from ledger.money import UNITS_MAX, Currency, MalformedAmount, parse_decimal
-from projections.entries import names_of
 from projections.reports.errors import BadRequest
 from projections.reports.period import Period
 
 GROUPS: Final = ("day", "provider", "game")
 """What totals may be told apart by, beside the currency."""
-
-MOVEMENT_TYPES: Final = sorted(names_of(Movement))
-"""The stored names of every movement."""
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -112,14 +107,14 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
                 raise BadRequest(f"by: {name!r} is none of {', '.join(GROUPS)}")
         return tuple(name for name in GROUPS if name in wanted)
 
-    def types(self) -> list[str]:
-        """The stored names of the movements that are wanted. Raises `BadRequest`."""
+    def types(self, known: Sequence[str]) -> Sequence[str]:
+        """The names of the events that are wanted, of those that are known. Raises `BadRequest`."""
         if self.filters.type is None:
-            return MOVEMENT_TYPES
+            return known
         wanted = self.filters.type.split(",")
         for name in wanted:
-            if name not in MOVEMENT_TYPES:
-                raise BadRequest(f"type: {name!r} is none of {', '.join(MOVEMENT_TYPES)}")
+            if name not in known:
+                raise BadRequest(f"type: {name!r} is none of {', '.join(known)}")
         return wanted
 
 

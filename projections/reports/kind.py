@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,3 +29,5 @@ class ReportKind:
     build: Callable[[Asked, Any], tuple[Table, Table]]
     required: tuple[str, ...] = ()
     """Filters without which there is no such report."""
+    types: Sequence[str] = ()
+    """The stored names of the events that it lists, where it can be asked for some of them."""

@@ -1,7 +1,7 @@
 """Movements: every movement of money in a period, of all players, in the order in which they came.
 
 For what regulators ask to see as a list (reliability.md 5): corrections by staff, voided stakes,
-transfers in and out, large ones of each; and for a copy of the whole day elsewhere.
+payments in and out, and large ones of each.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from projections.reports.asked import Asked, Filters
 from projections.reports.kind import ReportKind
 from projections.reports.report import Row, Table, amount, columns
 from projections.reports.source import Snapshot
+from projections.reports.wallets import MOVEMENT_TYPES
 
 Found: TypeAlias = tuple[datetime, str, int, Movement]
 """When, whose, at which version of the player, and what."""
@@ -54,7 +55,7 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[Found]:
         {
             "begins": asked.period.begins,
             "ends": asked.ends,
-            "types": asked.types(),
+            "types": asked.types(MOVEMENTS.types),
             "integration": asked.filters.integration,
             "player_id": asked.filters.player_id,
         },
@@ -127,6 +128,7 @@ MOVEMENTS: Final = ReportKind(
     version=1,
     views=(),
     filters=("type", "threshold", "integration", "game", "currency", "player_id"),
+    types=MOVEMENT_TYPES,
     read=read,
     build=build,
 )

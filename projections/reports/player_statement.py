@@ -28,12 +28,12 @@ from ledger.events import (
 )
 from ledger.player import Wallet
 from projections.balances import held_change
-from projections.reports.asked import MOVEMENT_TYPES, Asked
+from projections.reports.asked import Asked
 from projections.reports.errors import UnknownPlayer, UnsoundEvents
 from projections.reports.kind import ReportKind
 from projections.reports.report import Row, Table, amount, columns
 from projections.reports.source import Snapshot
-from projections.reports.wallets import first_since, wallets_before
+from projections.reports.wallets import MOVEMENT_TYPES, first_since, wallets_before
 
 OPENING: Final = "opening_balance"
 CLOSING: Final = "closing_balance"

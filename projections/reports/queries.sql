@@ -48,6 +48,23 @@ WHERE (%(begins)s::timestamptz IS NULL OR booked.recorded_at >= %(begins)s)
     AND (%(integration)s::text IS NULL OR booked.integration = %(integration)s)
     AND (%(player_id)s::text IS NULL OR booked.player_id = %(player_id)s)
 
+-- name: interventions
+-- Corrections and bonuses by time; of switches there are few, and none has its time in a table.
+SELECT events.originator_id, events.originator_version, events.topic, events.state
+FROM {schema}.transactions AS booked
+JOIN {schema}.events ON events.originator_id = 'player:' || booked.player_id
+    AND events.originator_version = booked.version
+WHERE (%(begins)s::timestamptz IS NULL OR booked.recorded_at >= %(begins)s)
+    AND booked.recorded_at < %(ends)s AND booked.kind = ANY(%(types)s::text[])
+    AND (%(player_id)s::text IS NULL OR booked.player_id = %(player_id)s)
+UNION ALL
+SELECT originator_id, originator_version, topic, state FROM {schema}.events
+WHERE topic IN (
+        'game_disabled.v1', 'game_enabled.v1', 'limits_set.v1', 'player_blocked.v1',
+        'player_unblocked.v1'
+    )
+    AND topic = ANY(%(types)s::text[]) AND (%(stream)s::text IS NULL OR originator_id = %(stream)s)
+
 -- name: movements_in_hours
 -- What was recorded in some hours, as far as the view of totals has seen it.
 SELECT events.topic, events.state

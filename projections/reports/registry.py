@@ -6,6 +6,7 @@ from typing import Final
 
 from projections.reports.account_summary import ACCOUNT_SUMMARY
 from projections.reports.exceptions import EXCEPTIONS
+from projections.reports.interventions import INTERVENTIONS
 from projections.reports.kind import ReportKind
 from projections.reports.large_wins import LARGE_WINS
 from projections.reports.liabilities import LIABILITIES
@@ -27,6 +28,7 @@ REPORTS: Final[dict[str, ReportKind]] = {
         LIABILITIES,
         ACCOUNT_SUMMARY,
         MOVEMENTS,
+        INTERVENTIONS,
     )
 }
 """Every report by its name."""

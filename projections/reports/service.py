@@ -149,4 +149,4 @@ def _check(kind: ReportKind, asked: Asked) -> None:
         raise BadRequest(f"currency: {code} is not known")
     asked.groups()
     asked.thresholds()
-    asked.types()
+    asked.types(kind.types)

@@ -19,8 +19,10 @@ from ledger.events import (
 from ledger.player import Wallet
 from projections.balances import held_change
 from projections.entries import names_of
-from projections.reports.asked import MOVEMENT_TYPES
 from projections.reports.source import Snapshot, open_snapshot
+
+MOVEMENT_TYPES: Final = sorted(names_of(Movement))
+"""The stored names of every movement."""
 
 _HELD: Final = sorted(
     names_of(WalletOpened, WithdrawalHeld, WithdrawalConfirmed, WithdrawalCancelled)

@@ -202,5 +202,5 @@ def test_a_filter_names_the_reports_that_take_it():
     operation = DOCUMENT["paths"]["/api/reports/{name}"]["get"]
     said = {each["name"]: each["schema"].get("description") for each in operation["parameters"]}
     assert "player-statement (required), large-wins" in said["player_id"]
-    assert said["type"].endswith("Reports that take it: movements.")
+    assert said["type"].endswith("Reports that take it: movements, interventions.")
     assert said["kind"].endswith("Reports that take it: exceptions.")
