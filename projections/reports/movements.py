@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, TypeAlias, cast
 
 from ledger.codec import open_state
-from ledger.events import Movement
+from ledger.events import GameMovement, Movement
 from projections.balances import held_change
 from projections.reports.asked import Asked, Filters
 from projections.reports.kind import ReportKind
@@ -31,6 +31,7 @@ _COLUMNS: Final = columns(
     operation="text",
     transaction_id="text",
     movement_id="text",
+    refers_to="text",
     round_id="text",
     game="text",
     currency="text",
@@ -86,10 +87,8 @@ def build(asked: Asked, parts: Sequence[list[Found]]) -> tuple[Table, Table]:
 
 
 def _is_wanted(filters: Filters, event: Movement) -> bool:
-    return filters.currency in {None, event.currency} and filters.game in {
-        None,
-        getattr(event, "game", None),
-    }
+    game = event.game or "" if isinstance(event, GameMovement) else None
+    return filters.currency in {None, event.currency} and filters.game in {None, game}
 
 
 def _size(event: Movement) -> int:
@@ -109,6 +108,7 @@ def _row(asked: Asked, recorded_at: datetime, player_id: str, version: int, even
         event.operation,
         event.transaction_id,
         event.movement_id,
+        getattr(event, "refers_to", None),
         getattr(event, "round_id", None),
         getattr(event, "game", None),
         event.currency,

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from ledger import commands as c
 from ledger.currencies import Currencies
 from projections.reports.asked import Filters
 from projections.reports.errors import BadRequest, UnknownPlayer
 from projections.reports.period import read_period
 from projections.reports.service import Reports
-from tests.integration.report_story import at, tell
+from tests.integration.report_story import EUR, at, game, tell
 from tests.integration.test_reports import ANSWER_S, append, make, picked
 
 CHANGE = ("type", "player_id", "total_before", "real", "bonus", "total_after", "held")
@@ -37,6 +38,8 @@ async def test_every_movement_of_a_day_with_what_there_was_before_and_after(url)
         ("bet_placed.v1", "chi", "1060", "-40.5", "-60", "959.5", "0"),
         ("balance_adjusted.v1", "anna", "100.00", "-1.25", "0.00", "98.75", "0.00"),
     ]
+    voided = await make(url, "movements", type="bet_refunded.v1,win_reversed.v1")
+    assert picked(voided, "transaction_id", "refers_to") == [("f2", "b2"), ("v9", "w9")]
     names = ("integration", "operation", "transaction_id", "round_id", "game", "currency")
     assert picked(report, *names)[4] == ("tables", "placebet", "b5", "r5", "roulette", "JPY")
     assert picked(report, "recorded_at", "actor", "reason", "round_id")[5] == (
@@ -108,3 +111,15 @@ async def test_no_more_is_read_than_may_be_handed_out(url):
     assert (await reports.make("movements", period, Filters(type="bet_refunded.v1"))).table.rows
     with pytest.raises(BadRequest, match="more than 2 rows"):
         await reports.make("movements", period, Filters())
+
+
+async def test_what_names_no_game_is_found_as_such(postgres, databases, template_database):
+    """As in the totals, whose game it has an empty name there; payments have none at all."""
+    with databases.fresh(template_database) as name:
+        url = postgres.url(name)
+        story = await tell()
+        won = {"amount": EUR, "game": None, "session": None, "tags": {"promo": True}}
+        await story.tell(at("02-02", "10:00"), game(c.CreditWin, "anna", "gift", **won))
+        await append(url, story)
+        assert picked(await make(url, "totals", game=""), "wins") == [("1.00",)]
+        assert picked(await make(url, "movements", game=""), "transaction_id") == [("gift",)]
