@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from ledger.events import BonusConverted
 from projections.entries import names_of
-from projections.reports.asked import Asked, Filters
+from projections.reports.asked import Asked
 from projections.reports.kind import ReportKind
 from projections.reports.player_statement import SUMS
 from projections.reports.report import Row, Table, amount, columns
@@ -107,8 +107,7 @@ async def _add_stakes(
     found: Accounts, asked: Asked, snapshot: Snapshot, at: datetime | None, place: int
 ) -> None:
     """Add the stakes in rounds that were open at a moment (None: are open now)."""
-    filters = Filters(currency=asked.filters.currency, player_id=asked.filters.player_id)
-    for each in await open_rounds(asked, snapshot, at=at, filters=filters):
+    for each in await open_rounds(asked, snapshot, at=at):
         if each.locked:
             cells = found.setdefault((each.player_id, each.currency), [0] * len(_SUMMED))
             cells[place] += each.locked
