@@ -27,6 +27,10 @@ class MalformedAmount(ValueError):
     """An amount that is negative, not finite, finer than the ledger's scale or beyond a bigint."""
 
 
+class AmountTooLarge(MalformedAmount):
+    """More than any wallet of the currency can hold: `UNITS_MAX`."""
+
+
 class Currency(msgspec.Struct, frozen=True):
     """A currency as the ledger keeps it.
 
@@ -58,7 +62,7 @@ def from_fixed(amount: int, digits: int, unit: Currency) -> int:
         if rest:
             raise MalformedAmount(f"amount is finer than {unit.scale} decimals")
     if units > UNITS_MAX:
-        raise MalformedAmount("amount is too large")
+        raise AmountTooLarge("amount is too large")
     return units
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from ledger.currencies import Currencies
-from ledger.money import UNITS_MAX, Currency, MalformedAmount, parse_decimal
+from ledger.money import UNITS_MAX, AmountTooLarge, Currency, MalformedAmount, parse_decimal
 from projections.reports.errors import BadRequest
 from projections.reports.period import Period
 
@@ -57,9 +57,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return self.period.until(self.now)
 
     @property
-    def is_over(self) -> bool:
-        """Whether the period lies in the past."""
-        return self.period.ends is not None and self.period.ends <= self.now
+    def ended_at(self) -> datetime | None:
+        """When the period ended, be it since it was asked for; None: it has not yet."""
+        ends = self.period.ends
+        return None if ends is None or ends > datetime.now(UTC) else ends
+
+    def covers(self, moment: datetime) -> bool:
+        """Whether a moment lies in the period, and not behind the time of asking."""
+        begins = self.period.begins
+        return (begins is None or begins <= moment) and moment < self.ends
 
     @property
     def is_ahead(self) -> bool:
@@ -89,7 +95,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def thresholds(self) -> dict[str, int]:
-        """From which amount a win is large, in ledger units by currency. Raises `BadRequest`."""
+        """From which amount on, in ledger units by currency. Raises `BadRequest`.
+
+        As asked for; where it was not, from which amount on a win is large.
+        """
         code = self.filters.currency
         limits = self.large_wins if code is None else {code: self.large_wins[code]}
         text = self.filters.threshold
@@ -121,8 +130,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 def _threshold(text: str, unit: Currency) -> int:
     try:
         units = parse_decimal(text, unit)
+    except AmountTooLarge:
+        return UNITS_MAX  # in this currency; in others there may be as much
     except MalformedAmount as error:
         raise BadRequest(f"threshold: {error}") from None
     if units == 0:
         raise BadRequest("threshold: expected more than 0")
-    return min(units, UNITS_MAX)
+    return units

@@ -6,7 +6,9 @@ staff closed in `exceptions`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from ledger.codec import PLAYER_STREAM, open_state, player_stream
@@ -30,8 +32,8 @@ from projections.reports.kind import ReportKind
 from projections.reports.report import Row, Table, amount, columns
 from projections.reports.source import Snapshot
 
-Found: TypeAlias = tuple[str, int, Event]
-"""In which stream and at which version of it, and what was done."""
+Found: TypeAlias = tuple[datetime, str, int, Event]
+"""When, in which stream and at which version of it, and what was done."""
 
 _STATES: Final[dict[type[Event], tuple[str, str]]] = {
     PlayerBlocked: ("active", "blocked"),
@@ -39,7 +41,7 @@ _STATES: Final[dict[type[Event], tuple[str, str]]] = {
     GameDisabled: ("enabled", "disabled"),
     GameEnabled: ("disabled", "enabled"),
 }
-"""Before and after: what would change nothing is no event."""
+"""Before and after: what would change nothing, in its partition, is no event."""
 _AMOUNTS: Final = ("max_bet", "loss_limit_day", "loss_limit_week", "loss_limit_month")
 _COLUMNS: Final = columns(
     recorded_at="moment",
@@ -59,7 +61,10 @@ _COLUMNS: Final = columns(
 
 
 async def read(asked: Asked, snapshot: Snapshot) -> list[Found]:
-    """The interventions of a partition. Raises `BadRequest` for too many of them."""
+    """The interventions of a partition, and all switches of games: each is in every partition.
+
+    Raises `BadRequest` for too many of them.
+    """
     player_id = asked.filters.player_id
     rows = snapshot.stream(
         "interventions",
@@ -71,12 +76,11 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[Found]:
             "stream": None if player_id is None else player_stream(player_id),
         },
     )
-    begins, ends = asked.period.begins, asked.ends
     found: list[Found] = []
     async for stream, version, name, state in rows:
         event = open_state(name, state)[1]
-        if (begins is None or begins <= event.recorded_at) and event.recorded_at < ends:
-            found.append((stream, version, event))
+        if _is_of_game(event) or asked.covers(event.recorded_at):
+            found.append((event.recorded_at, stream, version, event))
             asked.check_rows(len(found))
     return found
 
@@ -84,26 +88,21 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[Found]:
 def build(asked: Asked, parts: Sequence[list[Found]]) -> tuple[Table, Table]:
     """A row an intervention, in the order in which they came; totals by type and by whom.
 
-    A game is switched in every partition, with one movement id: it is one row.
+    The switch of a game is one movement id: it is one row, with the time of the first partition.
     """
-    found = {
-        event.movement_id if _is_of_game(event) else (stream, version): (stream, version, event)
-        for part in parts
-        for stream, version, event in part
-    }
+    ordered = sorted((each for part in parts for each in part), key=lambda each: each[:3])
+    together: dict[object, Found] = {}
+    for each in ordered:
+        _, stream, version, event = each
+        together.setdefault(event.movement_id if _is_of_game(event) else (stream, version), each)
+    found = [each for each in together.values() if asked.covers(each[0])]
     asked.check_rows(len(found))
-    rows = sorted(
-        (_row(asked, *each) for each in found.values()), key=lambda row: (row[0], row[1], row[4])
-    )
-    counts: dict[tuple[str, str], int] = {}
-    for *_, event in found.values():
-        key = (event.NAME, event.actor or "")
-        counts[key] = counts.get(key, 0) + 1
+    counts = Counter((event.NAME, event.actor or "") for *_, event in found)
     return (
-        Table(_COLUMNS, rows),
+        Table(_COLUMNS, [_row(asked, *each[1:]) for each in found]),
         Table(
             columns(type="text", actor="text", count="count"),
-            [(*key, count) for key, count in sorted(counts.items())],
+            [(name, actor or None, count) for (name, actor), count in sorted(counts.items())],
         ),
     )
 

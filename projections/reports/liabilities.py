@@ -40,7 +40,7 @@ async def read(asked: Asked, snapshot: Snapshot) -> Owed:
     found: Owed = {}
     if asked.period.begins is not None:
         await _add(found, asked, snapshot, asked.period.begins, asked.period.begins)
-    await _add(found, asked, snapshot, asked.ends, asked.ends if asked.is_over else None)
+    await _add(found, asked, snapshot, asked.ends, asked.ended_at)
     return found
 
 

@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Final, TypeAlias, cast
 
 from ledger.codec import open_state
-from ledger.events import GameMovement, Movement
+from ledger.events import Movement
 from projections.balances import held_change
-from projections.reports.asked import Asked, Filters
+from projections.reports.asked import Asked
 from projections.reports.kind import ReportKind
 from projections.reports.report import Row, Table, amount, columns
 from projections.reports.source import Snapshot
@@ -64,7 +64,8 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[Found]:
     found: list[Found] = []
     async for recorded_at, player_id, version, name, state in rows:
         event = cast("Movement", open_state(name, state)[1])
-        if _is_wanted(asked.filters, event) and _size(event) >= thresholds.get(event.currency, 0):
+        is_wanted = asked.filters.currency in {None, event.currency}
+        if is_wanted and _size(event) >= thresholds.get(event.currency, 0):
             found.append((recorded_at, player_id, version, event))
             asked.check_rows(len(found))
     return found
@@ -84,11 +85,6 @@ def build(asked: Asked, parts: Sequence[list[Found]]) -> tuple[Table, Table]:
         for (name, code), (count, *moved) in sorted(sums.items())
     ]
     return Table(_COLUMNS, [_row(asked, *each) for each in found]), Table(_TOTALS, totals)
-
-
-def _is_wanted(filters: Filters, event: Movement) -> bool:
-    game = event.game or "" if isinstance(event, GameMovement) else None
-    return filters.currency in {None, event.currency} and filters.game in {None, game}
 
 
 def _size(event: Movement) -> int:
@@ -127,7 +123,7 @@ MOVEMENTS: Final = ReportKind(
     title="Movements",
     version=1,
     views=(),
-    filters=("type", "threshold", "integration", "game", "currency", "player_id"),
+    filters=("type", "threshold", "integration", "currency", "player_id"),
     types=MOVEMENT_TYPES,
     read=read,
     build=build,

@@ -57,7 +57,7 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[OpenRound]:
     return await open_rounds(
         asked,
         snapshot,
-        at=asked.ends if asked.is_over else None,
+        at=asked.ended_at,
         opened_before=None if older is None else asked.ends - timedelta(hours=older),
         most=asked.rows_most,
     )

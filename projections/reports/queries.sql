@@ -49,7 +49,7 @@ WHERE (%(begins)s::timestamptz IS NULL OR booked.recorded_at >= %(begins)s)
     AND (%(player_id)s::text IS NULL OR booked.player_id = %(player_id)s)
 
 -- name: interventions
--- Corrections and bonuses by time; of switches there are few, and none has its time in a table.
+-- Corrections and bonuses by time; all switches, for they have their time in no table.
 SELECT events.originator_id, events.originator_version, events.topic, events.state
 FROM {schema}.transactions AS booked
 JOIN {schema}.events ON events.originator_id = 'player:' || booked.player_id

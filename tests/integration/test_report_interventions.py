@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -173,3 +174,43 @@ async def test_switches_are_found_without_reading_the_log(url):
             b"EXPLAIN " + statement, asked | {"types": [*INTERVENTIONS.types]}
         ).fetchall()
     assert any("events_switches_idx" in line for (line,) in lines)
+
+
+async def test_what_was_done_at_one_moment_stands_in_the_order_in_which_it_was_booked(
+    postgres, databases, template_database
+):
+    """A batch has one time, and its movement ids may be of one millisecond."""
+    with databases.fresh(template_database) as name:
+        url = postgres.url(name)
+        async with Ledger(url, 1, Silent()) as ledger:
+            await ledger.execute(c.RegisterPlayer(player_id=ANNA, currency="EUR"))
+            block, unblock = c.BlockPlayer(player_id=ANNA), c.UnblockPlayer(player_id=ANNA)
+            await asyncio.gather(*(ledger.execute(each) for each in (block, unblock) * 20))
+        reports = Reports(url, 1, Currencies(), answer_s=ANSWER_S)
+        report = await reports.make("interventions", read_period(None, None, "UTC"), Filters())
+    versions = [version for (version,) in picked(report, "player_version")]
+    assert versions == sorted(versions)
+    assert len(versions) == 40
+    assert picked(report, "before", "after") == [("active", "blocked"), ("blocked", "active")] * 20
+
+
+async def test_a_game_is_switched_in_one_period_only(url):
+    """Each partition has its own time of it: the first one counts, whatever is asked for."""
+    whole = picked(await make(url, type="game_disabled.v1"), "recorded_at", "movement_id")
+    for edge in sorted(await _times_of_switches(url)):
+        moment = edge.isoformat()
+        parts = [
+            await make(url, begin, end, type="game_disabled.v1")
+            for begin, end in ((None, moment), (moment, None))
+        ]
+        assert [
+            row for part in parts for row in picked(part, "recorded_at", "movement_id")
+        ] == whole
+
+
+async def _times_of_switches(url: str) -> set[datetime]:
+    async with Ledger(url, PARTITIONS, Silent()) as ledger:
+        histories = await ledger.game_events("slots", "g1")
+    times = {event.recorded_at for history in histories for _, event, _ in history}
+    assert len(histories) == PARTITIONS < len(times)
+    return times

@@ -14,6 +14,7 @@ import pytest
 
 from ledger import commands as c
 from ledger.currencies import Currencies
+from ledger.money import Currency
 from ledger.player import Player, PlayerEvent, evolve
 from ledger.service import token_hash
 from ledger.store import Store
@@ -28,7 +29,7 @@ from projections.reports.errors import (
     ViewsStopped,
 )
 from projections.reports.formats import render
-from projections.reports.period import read_period
+from projections.reports.period import Period, read_period
 from projections.reports.registry import REPORTS
 from projections.reports.report import NO_ACTIVITY, Report
 from projections.reports.rounds import FIRST, RoundFilters, RoundRow, Rounds
@@ -803,3 +804,39 @@ async def test_large_wins_of_one_integration(url):
         found = await make(url, "large-wins", threshold="50", integration=integration)
         assert picked(found, "integration") == [one for one in every if one == (integration,)]
     assert every
+
+
+async def test_a_period_that_ends_while_the_report_waits_ends_there_all_the_same(
+    postgres, databases, template_database
+):
+    """Asked for just before midnight, it counted in what came behind it."""
+    ends = datetime.now(UTC) + timedelta(seconds=4)
+    late = ends + timedelta(seconds=0.2)
+    again = {"session": token_hash("another")}
+    with databases.fresh(template_database) as name:
+        url = postgres.url(name)
+        story = await tell()
+        await story.tell(late, msgspec.structs.replace(session("anna"), **again))
+        await story.tell(
+            late, game(c.PlaceBet, "anna", "late", amount=7 * EUR, round_id="r8", **again)
+        )
+        await append(url, story)
+        period = Period("UTC", datetime.now(UTC), ends)
+        waiting = Reports(url, 1, Currencies(), answer_s=4.0)
+        at_once = Reports(url, 1, Currencies(), answer_s=ANSWER_S)
+        wanted = ("account-summary", "liabilities", "open-rounds")
+        first, second = [
+            await asyncio.gather(*(each.make(name, period, Filters()) for name in wanted))
+            for each in (waiting, at_once)
+        ]
+    assert all(report.generated_at < ends for report in first)
+    assert [each.totals.rows for each in first] == [each.totals.rows for each in second]
+
+
+@pytest.mark.parametrize("name", ["large-wins", "movements"])
+async def test_a_threshold_is_one_of_every_currency_however_fine_it_is(url, name):
+    """It was refused as too large for one whose scale leaves no room for such an amount."""
+    currencies = Currencies({"ETH": Currency("ETH", 18, 18)})
+    reports = Reports(url, 1, currencies, answer_s=ANSWER_S)
+    report = await reports.make(name, read_period(None, None, "UTC"), Filters(threshold="15000"))
+    assert picked(report, "transaction_id") == [("w9",)]
