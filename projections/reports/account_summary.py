@@ -105,7 +105,7 @@ async def _add_stakes(
     found: Accounts, asked: Asked, snapshot: Snapshot, at: datetime | None, place: int
 ) -> None:
     """Add the stakes in rounds that were open at a moment (None: are open now)."""
-    for each in await open_rounds(asked, snapshot, at=at):
+    async for each in open_rounds(asked, snapshot, at=at):
         if each.locked:
             cells = found.setdefault((each.player_id, each.currency), [0] * len(_SUMMED))
             cells[place] += each.locked

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from projections.journal import PLAYER_BONUS, PLAYER_HELD, PLAYER_REAL
-from projections.reports.asked import Asked, Filters
+from projections.reports.asked import Asked
 from projections.reports.kind import ReportKind
 from projections.reports.report import Row, Table, amount, columns
 from projections.reports.rounds_open import open_rounds
@@ -69,7 +69,7 @@ async def _add(
         if account in _PARTS:
             sums = found.setdefault((shown, code), [0, 0, 0, 0])
             sums[_PARTS[account]] += credit - debit
-    for each in await open_rounds(asked, snapshot, at=at, filters=Filters(currency=currency)):
+    async for each in open_rounds(asked, snapshot, at=at):
         found.setdefault((shown, each.currency), [0, 0, 0, 0])[_OPEN] += each.locked
 
 

@@ -50,17 +50,16 @@ _TOTALS: Final = columns(
 
 
 async def read(asked: Asked, snapshot: Snapshot) -> list[OpenRound]:
-    """The open rounds of a partition."""
+    """The open rounds of a partition. Raises `BadRequest` for too many of them."""
     if asked.is_ahead:
         return []
     older = asked.filters.older_than_h
-    return await open_rounds(
-        asked,
-        snapshot,
-        at=asked.ended_at,
-        opened_before=None if older is None else asked.ends - timedelta(hours=older),
-        most=asked.rows_most,
-    )
+    before = None if older is None else asked.ends - timedelta(hours=older)
+    found: list[OpenRound] = []
+    async for each in open_rounds(asked, snapshot, at=asked.ended_at, opened_before=before):
+        found.append(each)
+        asked.check_rows(len(found))
+    return found
 
 
 def build(asked: Asked, parts: Sequence[list[OpenRound]]) -> tuple[Table, Table]:

@@ -199,7 +199,6 @@ WHERE closed_at IS NULL
     AND (%(game)s::text IS NULL OR game = %(game)s)
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)
     AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
-LIMIT %(most)s
 
 -- name: rounds_open_at
 -- later: something happened since, so that the sums are not those of then.
@@ -214,7 +213,6 @@ WHERE opened_at < %(at)s AND (closed_at IS NULL OR closed_at >= %(at)s)
     AND (%(game)s::text IS NULL OR game = %(game)s)
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)
     AND (%(player_id)s::text IS NULL OR player_id = %(player_id)s)
-LIMIT %(most)s
 
 -- name: round_movements
 -- As far as the view of rounds has seen them.

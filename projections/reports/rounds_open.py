@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -13,7 +13,7 @@ import msgspec
 from ledger.codec import open_state
 from ledger.events import GameMovement
 from ledger.player import fold_round
-from projections.reports.asked import Asked, Filters
+from projections.reports.asked import Asked
 from projections.reports.source import Snapshot
 from projections.rounds import SUMS, add_to
 
@@ -51,16 +51,14 @@ async def open_rounds(
     *,
     at: datetime | None = None,
     opened_before: datetime | None = None,
-    most: int | None = None,
-    filters: Filters | None = None,
-) -> list[OpenRound]:
+) -> AsyncIterator[OpenRound]:
     """The rounds that were open at a moment (None: are open now), whenever they were opened.
 
-    Those only that were opened before ``opened_before``, where it is given. Raises `BadRequest`
-    where there are ``most`` of them, which is `Asked.rows_most`: too many to hand out.
+    Those only that were opened before ``opened_before``, where it is given. However many there are,
+    few are in memory at once.
     """
-    filters = filters or asked.filters
-    rows = await snapshot.rows(
+    filters = asked.filters
+    rows = snapshot.stream(
         "rounds_open_now" if at is None else "rounds_open_at",
         {
             "at": at,
@@ -69,19 +67,29 @@ async def open_rounds(
             "game": filters.game,
             "currency": filters.currency,
             "player_id": filters.player_id,
-            "most": most,
         },
     )
-    found = [OpenRound(*row) for row in rows]
-    if most is not None:
-        asked.check_rows(len(found))
-    for each in found:
+    page: list[OpenRound] = []
+    async for row in rows:
+        page.append(OpenRound(*row))
+        if len(page) == _PAGE:
+            await _lock(snapshot, page, at)
+            for each in page:
+                yield each
+            page = []
+    await _lock(snapshot, page, at)
+    for each in page:
+        yield each
+
+
+async def _lock(snapshot: Snapshot, rounds: Sequence[OpenRound], at: datetime | None) -> None:
+    """Say of each round what of the player's money is in it."""
+    for each in rounds:
         each.locked = each.stakes - each.refunds
     # What a win has settled, sums do not tell; and those of today do not tell what was then.
-    asked_of_events = [each for each in found if each.later or each.win_count]
-    for start in range(0, len(asked_of_events), _PAGE):
-        await _read_events(snapshot, asked_of_events[start : start + _PAGE], at)
-    return found
+    asked_of_events = [each for each in rounds if each.later or each.win_count]
+    if asked_of_events:
+        await _read_events(snapshot, asked_of_events, at)
 
 
 async def _read_events(

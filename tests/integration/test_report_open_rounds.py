@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from ledger import commands as c
+from ledger.currencies import Currencies
 from projections.reports import rounds_open
+from projections.reports.asked import Filters
+from projections.reports.errors import BadRequest
+from projections.reports.period import read_period
 from projections.reports.report import Report
+from projections.reports.rounds_open import OpenRound
+from projections.reports.service import Reports
+from projections.reports.source import Snapshot
 from tests.integration.report_story import EUR, Story, at, game, money, session, tell
-from tests.integration.test_reports import append, make, picked
+from tests.integration.test_reports import ANSWER_S, append, make, picked
 
 
 @pytest.fixture(scope="module")
@@ -117,5 +124,20 @@ async def test_a_stake_that_a_win_has_settled_is_not_owed_to_the_player(
 
 async def test_the_rounds_are_read_page_by_page(url, monkeypatch):
     """A book of a million open rounds is not read into memory at once, nor is one forgotten."""
+    pages: list[int] = []
+    lock = rounds_open._lock
+
+    async def counted(snapshot: Snapshot, rounds: Sequence[OpenRound], at: datetime | None) -> None:
+        pages.append(len(rounds))
+        await lock(snapshot, rounds, at)
+
+    monkeypatch.setattr(rounds_open, "_lock", counted)
     monkeypatch.setattr(rounds_open, "_PAGE", 1)
-    await agree(url, None, "2024-01-31T18:45:00Z")
+    report = await agree(url, None, "2024-01-31T18:45:00Z")
+    assert max(pages) == 1
+    assert sum(pages) == 2 * len(report.table.rows)
+    pages.clear()
+    reports = Reports(url, 1, Currencies(), answer_s=ANSWER_S, rows_max=1)
+    with pytest.raises(BadRequest, match="more than 1 rows"):
+        await reports.make("open-rounds", read_period(None, "2024-01-31", "UTC"), Filters())
+    assert sum(pages) == 2

@@ -789,7 +789,6 @@ async def test_too_many_rows_are_refused_before_they_are_read(url, monkeypatch):
     reports = Reports(url, 1, Currencies(), answer_s=ANSWER_S, rows_max=1)
     for name, filters in (
         ("large-wins", Filters(threshold="0.01")),
-        ("open-rounds", Filters()),
         ("account-summary", Filters()),
     ):
         with pytest.raises(BadRequest, match="more than 1 rows"):
