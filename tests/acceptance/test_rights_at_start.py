@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,15 +12,24 @@ from typing import Any
 import psycopg
 import pytest
 
+from ledger.embedded import EmbeddedPostgres
+from ledger.schema import initialise
 from tests.acceptance.service import COMMAND, SEAL_KEY, START_S, free_port, write_configuration
-from tests.conftest import Databases
+
+
+@pytest.fixture(scope="module")
+def server(postgres: EmbeddedPostgres) -> Iterator[EmbeddedPostgres]:
+    """A server of its own: migrations of any database grant roles to all logins of a server."""
+    with EmbeddedPostgres(postgres.data_dir.with_name(f"rights-{os.getpid()}")) as server:
+        asyncio.run(initialise(server.migrate_url, 1))
+        yield server
 
 
 @pytest.fixture
-def login(databases: Databases) -> Iterator[str]:
+def login(server: EmbeddedPostgres) -> Iterator[str]:
     """A login without any right; such names need quotes in SQL."""
-    name = f"wallet-app-{os.getpid()}"
-    with psycopg.connect(databases.server.migrate_url, autocommit=True) as connection:
+    name = "wallet-app"
+    with psycopg.connect(server.migrate_url, autocommit=True) as connection:
         connection.execute(f'CREATE ROLE "{name}" LOGIN'.encode())
         yield name
         connection.execute(f'DROP ROLE "{name}"'.encode())
@@ -47,8 +57,7 @@ SEALS = {"seals": {"key": SEAL_KEY}}
 def test_a_start_without_the_rights_ends_with_the_grant_that_is_missing(
     *,
     tmp_path: Path,
-    shared_database: dict[str, Any],
-    databases: Databases,
+    server: EmbeddedPostgres,
     login: str,
     command: str,
     granted: tuple[str, ...],
@@ -56,14 +65,14 @@ def test_a_start_without_the_rights_ends_with_the_grant_that_is_missing(
     sections: dict[str, dict[str, Any]],
 ) -> None:
     """No waiting mends it, and the name of a table tells nobody what to do."""
-    with psycopg.connect(databases.server.migrate_url, autocommit=True) as connection:
+    with psycopg.connect(server.migrate_url, autocommit=True) as connection:
         for role in granted:
             connection.execute(f'GRANT {role} TO "{login}"'.encode())
-    url = shared_database["url"].replace("//wallet_ledger@", f"//{login}@")
+    database = {"url": server.url(user=login), "migrate_url": server.migrate_url}
     file = write_configuration(
         tmp_path / "service.toml",
         server={"port": free_port()},
-        **{**sections, "database": shared_database | {"url": url} | sections.get("database", {})},
+        **{**sections, "database": database | sections.get("database", {})},
     )
     done = subprocess.run(
         [COMMAND, *command.split(), "--config", str(file)],
