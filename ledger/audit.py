@@ -21,7 +21,6 @@ from ledger.audit_instant import one_instant
 from ledger.audit_reversals import ReversalEvent, wrong
 from ledger.audit_snapshot import misplaced, rounds_apart, unequal
 from ledger.audit_stream import LogRow, StreamAudit
-from ledger.batch import session_row
 from ledger.codec import (
     PLAYER_STREAM,
     UnreadableEvent,
@@ -35,6 +34,7 @@ from ledger.currencies import Currencies
 from ledger.events import GameMovement, SessionOpened
 from ledger.findings import EVENTS, Findings, told_error
 from ledger.player import Player, PlayerEvent, Round, fold_round
+from ledger.rows import session_row
 from ledger.sql import schema_name, statement
 from ledger.store import RoundName, SessionRow, SnapshotRow, TransactionRow
 

@@ -7,9 +7,9 @@ from datetime import datetime
 
 import msgspec
 
-from ledger.batch import transaction_row
 from ledger.decisions import TOMBSTONE, Transaction
 from ledger.events import Event, Movement, RefundTombstoned
+from ledger.rows import transaction_row
 from ledger.store import TransactionRow
 
 

@@ -37,14 +37,7 @@ from ledger.decisions import (
     Transaction,
     first_answer,
 )
-from ledger.events import (
-    Event,
-    GameMovement,
-    Movement,
-    RefundTombstoned,
-    SessionOpened,
-    in_its_round,
-)
+from ledger.events import Event, GameMovement, Movement, RefundTombstoned, SessionOpened
 from ledger.games import Game, GameEvent, decide_game, evolve_game
 from ledger.player import (
     PAST_ROUNDS_MAX,
@@ -56,7 +49,8 @@ from ledger.player import (
     readmit,
 )
 from ledger.refusals import Refusal, Refused
-from ledger.store import AppendBatch, EventRow, SessionRow, SnapshotRow, TransactionRow
+from ledger.rows import session_row, transaction_row
+from ledger.store import AppendBatch, EventRow, SessionRow, SnapshotRow
 from ledger.wallet import decide
 
 _EVENTS_MAX: Final = PAST_ROUNDS_MAX
@@ -369,38 +363,3 @@ def _event_row(stream: str, head: Head, version: int, event: Event) -> EventRow:
     """The event as stored, behind the stream's last one, which it becomes."""
     head.hash, state = seal(head.hash, stream, version, event)
     return EventRow(stream, version, event.NAME, state)
-
-
-def transaction_row(key: Key, used: Transaction) -> TransactionRow:
-    """The key's entry, with what its event says, or for the key of a refunded bet its tombstone."""
-    event = used.event
-    integration, text = key
-    is_tombstone = used.kind == TOMBSTONE
-    round_id, closes_round = None, False
-    if isinstance(event, GameMovement) and not is_tombstone and in_its_round(event):
-        round_id, closes_round = event.round_id, event.closes_round
-    return TransactionRow(
-        integration=integration,
-        key=text,
-        player_id=used.player_id,
-        version=used.version,
-        kind=used.kind,
-        fingerprint=None if is_tombstone else bytes.fromhex(event.fingerprint),
-        refers_to=event.key if is_tombstone else getattr(event, "refers_to", None),
-        round_id=round_id,
-        closes_round=closes_round,
-        recorded_at=event.recorded_at,
-    )
-
-
-def session_row(player_id: str, event: SessionOpened) -> SessionRow:
-    """The session that the event opened."""
-    return SessionRow(
-        token_hash=bytes.fromhex(event.session),
-        player_id=player_id,
-        integration=event.integration,
-        game=event.game,
-        currency=event.currency,
-        parent_hash=bytes.fromhex(event.parent) if event.parent else None,
-        opened_at=event.recorded_at,
-    )

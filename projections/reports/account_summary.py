@@ -58,11 +58,12 @@ async def read(asked: Asked, snapshot: Snapshot) -> Accounts:
     Raises `BadRequest` for too many of them and for a time to come.
     """
     asked.check_begun()
+    ended_at = asked.ended_at
     rows = await snapshot.rows(
         "accounts",
         {
             "begins": asked.period.begins or "-infinity",
-            "ends": asked.ended_at or "infinity",
+            "ends": ended_at or "infinity",
             "currency": asked.filters.currency,
             "player_id": asked.filters.player_id,
             "most": asked.rows_most,
@@ -73,7 +74,7 @@ async def read(asked: Asked, snapshot: Snapshot) -> Accounts:
     found = {(row[0], row[1]): [*map(int, row[2:]), 0, 0] for row in rows}
     if asked.period.begins is not None:
         await _add_stakes(found, asked, snapshot, asked.period.begins, _OPENING_STAKES)
-    await _add_stakes(found, asked, snapshot, asked.ended_at, _CLOSING_STAKES)
+    await _add_stakes(found, asked, snapshot, ended_at, _CLOSING_STAKES)
     return found
 
 

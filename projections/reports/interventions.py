@@ -29,6 +29,7 @@ from ledger.money import Currency
 from projections.entries import names_of
 from projections.reports.asked import Asked
 from projections.reports.kind import ReportKind
+from projections.reports.movements import booked
 from projections.reports.report import Row, Table, amount, columns
 from projections.reports.source import Snapshot
 
@@ -65,19 +66,15 @@ async def read(asked: Asked, snapshot: Snapshot) -> list[Found]:
 
     Raises `BadRequest` for too many of them.
     """
+    types = asked.types(INTERVENTIONS.types)
     player_id = asked.filters.player_id
-    rows = snapshot.stream(
-        "interventions",
-        {
-            "begins": asked.period.begins,
-            "ends": asked.ends,
-            "types": asked.types(INTERVENTIONS.types),
-            "player_id": player_id,
-            "stream": None if player_id is None else player_stream(player_id),
-        },
-    )
     found: list[Found] = []
-    async for stream, version, name, state in rows:
+    async for recorded_at, whose, version, movement in booked(asked, snapshot, types):
+        found.append((recorded_at, player_stream(whose), version, movement))
+        asked.check_rows(len(found))
+    stream_wanted = None if player_id is None else player_stream(player_id)
+    switches = snapshot.stream("switches", {"types": types, "stream": stream_wanted})
+    async for stream, version, name, state in switches:
         event = open_state(name, state)[1]
         if _is_of_game(event) or asked.covers(event.recorded_at):
             found.append((event.recorded_at, stream, version, event))

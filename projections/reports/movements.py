@@ -6,7 +6,7 @@ payments in and out, and large ones of each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias, cast
 
@@ -51,24 +51,30 @@ _TOTALS: Final = columns(
 async def read(asked: Asked, snapshot: Snapshot) -> list[Found]:
     """The movements of a partition. Raises `BadRequest` for too many of them."""
     thresholds = {} if asked.filters.threshold is None else asked.thresholds()
+    found: list[Found] = []
+    async for each in booked(asked, snapshot, asked.types(MOVEMENTS.types)):
+        event = each[-1]
+        is_wanted = asked.filters.currency in {None, event.currency}
+        if is_wanted and _size(event) >= thresholds.get(event.currency, 0):
+            found.append(each)
+            asked.check_rows(len(found))
+    return found
+
+
+async def booked(asked: Asked, snapshot: Snapshot, types: Sequence[str]) -> AsyncIterator[Found]:
+    """The movements of these types in the period, of the integration and player asked for."""
     rows = snapshot.stream(
         "movements",
         {
             "begins": asked.period.begins,
             "ends": asked.ends,
-            "types": asked.types(MOVEMENTS.types),
+            "types": types,
             "integration": asked.filters.integration,
             "player_id": asked.filters.player_id,
         },
     )
-    found: list[Found] = []
     async for recorded_at, player_id, version, name, state in rows:
-        event = cast("Movement", open_state(name, state)[1])
-        is_wanted = asked.filters.currency in {None, event.currency}
-        if is_wanted and _size(event) >= thresholds.get(event.currency, 0):
-            found.append((recorded_at, player_id, version, event))
-            asked.check_rows(len(found))
-    return found
+        yield recorded_at, player_id, version, cast("Movement", open_state(name, state)[1])
 
 
 def build(asked: Asked, parts: Sequence[list[Found]]) -> tuple[Table, Table]:

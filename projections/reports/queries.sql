@@ -48,16 +48,8 @@ WHERE (%(begins)s::timestamptz IS NULL OR booked.recorded_at >= %(begins)s)
     AND (%(integration)s::text IS NULL OR booked.integration = %(integration)s)
     AND (%(player_id)s::text IS NULL OR booked.player_id = %(player_id)s)
 
--- name: interventions
--- Corrections and bonuses by time; all switches, for they have their time in no table.
-SELECT events.originator_id, events.originator_version, events.topic, events.state
-FROM {schema}.transactions AS booked
-JOIN {schema}.events ON events.originator_id = 'player:' || booked.player_id
-    AND events.originator_version = booked.version
-WHERE (%(begins)s::timestamptz IS NULL OR booked.recorded_at >= %(begins)s)
-    AND booked.recorded_at < %(ends)s AND booked.kind = ANY(%(types)s::text[])
-    AND (%(player_id)s::text IS NULL OR booked.player_id = %(player_id)s)
-UNION ALL
+-- name: switches
+-- All of them: their time is in no table.
 SELECT originator_id, originator_version, topic, state FROM {schema}.events
 WHERE topic IN (
         'game_disabled.v1', 'game_enabled.v1', 'limits_set.v1', 'player_blocked.v1',

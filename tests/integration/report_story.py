@@ -24,10 +24,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ledger import commands as c
-from ledger.batch import session_row, transaction_row
 from ledger.decisions import Transaction
 from ledger.events import Movement, SessionOpened
 from ledger.refusals import Refused
+from ledger.rows import session_row, transaction_row
 from ledger.service import token_hash
 from ledger.store import AppendBatch, Store
 from tests.integration.projection_history import DEADLINE_S, Booked, Log

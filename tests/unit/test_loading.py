@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from ledger.batch import session_row, transaction_row
 from ledger.chain import GENESIS, HASH_SIZE
 from ledger.codec import UnreadableEvent, seal
 from ledger.decisions import TOMBSTONE, Transaction
@@ -23,6 +22,7 @@ from ledger.events import (
 from ledger.games import Game
 from ledger.loading import Loader, fold
 from ledger.player import Session
+from ledger.rows import session_row, transaction_row
 from ledger.store import EventRow, LoadedStream, SessionRow, Store, TransactionRow
 
 NOW = datetime(2026, 11, 21, 12, 30, 15, 123456, tzinfo=UTC)
