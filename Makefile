@@ -24,7 +24,7 @@ MUTANTS ?=
 apt = { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq \
 	&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }
 
-.PHONY: help setup run test coverage lint types check format bench mutants soak clean
+.PHONY: help setup run test coverage lint types check format bench alerts mutants soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,11 @@ bench: setup ## measure throughput and latency of a server on this machine
 	@command -v wrk >/dev/null || $(call apt,wrk) \
 		|| { echo "make: bench needs wrk (Debian and Ubuntu: apt-get install wrk)" >&2; exit 2; }
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+alerts: ## try the alerting rules of deploy/monitoring
+	@command -v promtool >/dev/null \
+		|| { echo "make: alerts needs promtool (Debian and Ubuntu: apt-get install prometheus)" >&2; exit 2; }
+	cd deploy/monitoring && promtool check rules alerts.yml && promtool test rules alerts_test.yml
 
 mutants: setup ## what no test notices when the core is changed (hours; MUTANTS='ledger.money.*')
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[mutants]'

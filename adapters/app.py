@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 from adapters import operator
 from adapters.clock import watch_clock
 from adapters.journal import Journal
-from adapters.ledgers import configured_ledger, watch_queue
+from adapters.ledgers import configured_ledger, is_ready, watch_queue, watch_readiness
 from adapters.metrics import CONTENT_TYPE, Metrics
 from adapters.operator.problems import SERVER_NAME, problem
 from adapters.operator.views import DatabaseViews
@@ -27,7 +27,6 @@ from adapters.telemetry import LineWriter
 from adapters.watching import Watch
 from ledger.forwarding import ALONE, Place
 from ledger.service import Ledger
-from ledger.store import CommitUnknown, StoreUnavailable
 
 LEDGER: Final = web.AppKey("ledger", Ledger)
 JOURNAL: Final = web.AppKey("journal", Journal)
@@ -111,12 +110,13 @@ async def _expecting(request: Any, routed: _RequestHandler) -> web.StreamRespons
 async def _running(app: web.Application) -> AsyncIterator[None]:
     """All works while the application does; the views stop first, the journal last."""
     journal = asyncio.create_task(app[JOURNAL].run(), name="journal")
-    watching = (
-        asyncio.create_task(app[WATCH].run(), name="watch"),
-        asyncio.create_task(watch_clock(), name="clock"),
-        asyncio.create_task(watch_queue(app[LEDGER], app[METRICS]), name="queue"),
-    )
     async with app[LEDGER]:
+        watching = (
+            asyncio.create_task(app[WATCH].run(), name="watch"),
+            asyncio.create_task(watch_clock(), name="clock"),
+            asyncio.create_task(watch_queue(app[LEDGER], app[METRICS]), name="queue"),
+            asyncio.create_task(watch_readiness(app[LEDGER], app[METRICS]), name="readiness"),
+        )
         yield
         for task in watching:
             task.cancel()
@@ -154,9 +154,7 @@ async def _ready(request: web.Request) -> web.Response:
 
     Views and seals are told of only: money needs none.
     """
-    try:
-        await request.app[LEDGER].check()
-    except (CommitUnknown, StoreUnavailable):
+    if not await is_ready(request.app[LEDGER]):
         return _json({"status": "unavailable", "database": "unavailable"}, 503)
     return _json({"status": "ready", "database": "ok", **request.app[WATCH].summary()})
 

@@ -10,8 +10,9 @@ from adapters.settings import Settings
 from ledger.committer import CommitterLimits
 from ledger.forwarding import ALONE, Place
 from ledger.service import Ledger
+from ledger.store import CommitUnknown, StoreUnavailable
 
-_QUEUE_EVERY_S: Final = 1.0
+_LOOK_EVERY_S: Final = 1.0
 
 
 def configured_ledger(
@@ -38,7 +39,23 @@ async def watch_queue(ledger: Ledger, metrics: Metrics) -> None:
     """
     while True:
         metrics.queue_commands.set(ledger.queue_length)
-        await asyncio.sleep(_QUEUE_EVERY_S)
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def watch_readiness(ledger: Ledger, metrics: Metrics) -> None:
+    """Show what `/health/ready` would say, a second after it was last shown, until cancelled."""
+    while True:
+        metrics.ready.set(await is_ready(ledger))
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def is_ready(ledger: Ledger) -> bool:
+    """Whether the database answers and takes what is booked; known within 2 s."""
+    try:
+        await ledger.check()
+    except (CommitUnknown, StoreUnavailable):
+        return False
+    return True
 
 
 class LedgerMetrics:

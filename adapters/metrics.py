@@ -22,6 +22,13 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from ledger.refusals import Refusal
+
+ACCEPTED: Final = "ok"
+REPLAYED: Final = "replayed"
+OUTCOMES: Final = (ACCEPTED, REPLAYED, *(refusal.value for refusal in Refusal))
+"""What becomes of a provider's call."""
+
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 """Of what `Metrics.render` returns."""
 
@@ -68,6 +75,13 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+        self.ready: Gauge = Gauge(
+            "wallet_ledger_ready",
+            "1 while every worker's database answers and takes what is booked.",
+            registry=self._registry,
+            multiprocess_mode="livemin",
+        )
+        self.ready.set(1)  # the supervisor does not look, and is no reason for an alarm
         self.version_conflicts: Counter = self._counter(
             "version_conflicts", "Batches decided again because another process had written."
         )
@@ -112,16 +126,23 @@ class Metrics:
 
     def call(self, integration: str, operation: str, outcome: str, seconds: float) -> None:
         """Count one call. Each label must come from a closed list, never from the wire."""
-        key = (integration, operation, outcome)
-        children = self._call_children.get(key)
+        children = self._call_children.get((integration, operation, outcome))
         if children is None:
-            children = self._call_children[key] = (
-                self._calls.labels(*key),
-                self._call_seconds.labels(integration, operation),
-            )
+            self.expect_calls(integration, operation)
+            children = self._call_children[integration, operation, outcome]
         counter, histogram = children
         counter.inc()
         histogram.observe(seconds)
+
+    def expect_calls(self, integration: str, operation: str) -> None:
+        """Show the operation's calls of every outcome from 0 on.
+
+        A count that comes into being as 1 has not grown for Prometheus: no alarm would ring.
+        """
+        histogram = self._call_seconds.labels(integration, operation)
+        for outcome in OUTCOMES:
+            counter = self._calls.labels(integration, operation, outcome)
+            self._call_children[integration, operation, outcome] = counter, histogram
 
     def idempotency_hit(self, integration: str) -> None:
         """Count one replay that was answered from before."""

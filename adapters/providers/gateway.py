@@ -17,7 +17,7 @@ from aiohttp import web
 
 from adapters.body import read_body
 from adapters.journal import Entry, Journal
-from adapters.metrics import Metrics
+from adapters.metrics import ACCEPTED, REPLAYED, Metrics
 from adapters.providers.answers import Answer
 from adapters.providers.protocol import Call, Provider, RefusedCall, Reply, Route
 from adapters.providers.redaction import Redactor
@@ -28,9 +28,6 @@ from adapters.telemetry import LineWriter, render_line
 from ledger.refusals import Refusal, Refused
 
 log = structlog.get_logger(__name__)
-
-ACCEPTED = "ok"
-REPLAYED = "replayed"
 
 BROKEN = Refused(Refusal.INTERNAL, "internal error")
 """With what a call is refused that a defect of ours ended."""
@@ -77,6 +74,8 @@ class Gateway:
         self._writer = writer
         self._redactor = Redactor(provider.TOKEN_FIELDS)
         self._turn = turn
+        for route in provider.routes():
+            metrics.expect_calls(self._name, route.operation)
 
     def routes(self) -> list[web.RouteDef]:
         """The provider's calls under the integration's name."""

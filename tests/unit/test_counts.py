@@ -8,14 +8,16 @@ from typing import Any, cast
 
 import pytest
 
-from adapters import server, watching
+from adapters import ledgers, server, watching
 from adapters.keys import SealSigner
-from adapters.ledgers import LedgerMetrics, configured_ledger
+from adapters.ledgers import LedgerMetrics, configured_ledger, watch_readiness
 from adapters.metrics import Metrics
 from adapters.settings import Limits, SealSettings, Settings
 from adapters.watching import LAG_MAX_S, Watch
 from ledger.committer import CommitterLimits
 from ledger.seal_status import SealStatus
+from ledger.service import Ledger
+from ledger.store import CommitUnknown, StoreUnavailable
 from projections.status import ViewStatus
 from tests.acceptance.service import SEAL_KEY
 
@@ -70,6 +72,37 @@ def test_what_committers_do_is_counted():
         "wallet_ledger_store_reconnects_total 1.0",
     ):
         assert line in text.splitlines()
+
+
+class Database:
+    """A ledger that finds its database so, look by look."""
+
+    def __init__(self, *found: Exception | None) -> None:
+        self._found = iter(found)
+
+    async def check(self) -> None:
+        """As the ledger's own; cancels the looking in the end."""
+        error = next(self._found, asyncio.CancelledError())
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize(
+    ("found", "ready"),
+    [
+        ([None], 1),
+        ([None, StoreUnavailable("away")], 0),
+        ([None, CommitUnknown("away")], 0),
+        ([StoreUnavailable("away"), None], 1),
+    ],
+)
+async def test_whether_bets_can_be_booked_is_a_metric(monkeypatch, found, ready):
+    """With no call at all nothing else tells that the database is away."""
+    monkeypatch.setattr(ledgers, "_LOOK_EVERY_S", 0.0)
+    metrics = Metrics()
+    with pytest.raises(asyncio.CancelledError):
+        await watch_readiness(cast("Ledger", Database(*found)), metrics)
+    assert f"wallet_ledger_ready {float(ready)}" in metrics.render().decode()
 
 
 @pytest.mark.parametrize(

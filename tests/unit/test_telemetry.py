@@ -18,7 +18,7 @@ import structlog
 
 from adapters import telemetry
 from adapters.keys import Secret
-from adapters.metrics import Metrics
+from adapters.metrics import OUTCOMES, Metrics
 from adapters.telemetry import (
     REDACTED,
     LineWriter,
@@ -299,15 +299,49 @@ def test_a_call_is_counted_and_timed_by_its_labels():
     assert "wallet_ledger_queue_commands 3.0" in text
 
 
+def test_a_call_that_comes_to_a_bad_end_for_the_first_time_is_a_growth():
+    """Prometheus sees none where a count comes into being as 1: no alarm would ring."""
+    metrics = Metrics()
+    metrics.expect_calls("gpas", "credit")
+    metrics.call("gpas", "debit", "ok", 0.001)
+    shown = metrics.render().decode()
+    for operation, accepted in (("credit", 0), ("debit", 1)):
+        labels = f'integration="gpas",operation="{operation}"'
+        for outcome in OUTCOMES:
+            count = float(accepted if outcome == "ok" else 0)
+            assert f'wallet_ledger_calls_total{{{labels},outcome="{outcome}"}} {count}\n' in shown
+
+
 WORKER = """
 import sys
 from adapters.metrics import Metrics
 metrics = Metrics()
 metrics.call("b", "bet", "ok", 0.001)
 metrics.queue_commands.set(2)
-if sys.argv[1:]:
-    sys.stdout.write(metrics.render().decode())
+if "away" in sys.argv:
+    metrics.ready.set(0)
+sys.stdout.write(metrics.render().decode())
 """
+
+
+def worker(directory: Path, *found: str) -> str:
+    """What `/metrics` shows of the worker and of those that shared the directory before it."""
+    return subprocess.run(
+        [sys.executable, "-c", WORKER, *found],
+        cwd=ROOT,
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory)},
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=30,
+    ).stdout
+
+
+def test_one_worker_without_a_database_is_enough_for_an_alarm(tmp_path):
+    """One that does not look, as the supervisor, is not: it knows nothing against it."""
+    assert "wallet_ledger_ready 1.0" in worker(tmp_path)
+    assert "wallet_ledger_ready 0.0" in worker(tmp_path, "away")
+    assert "wallet_ledger_ready 0.0" in worker(tmp_path)
 
 
 def test_several_workers_are_counted_together(tmp_path):
@@ -315,16 +349,8 @@ def test_several_workers_are_counted_together(tmp_path):
 
     The directory is not there: somebody cleaned up, and no worker could be replaced.
     """
-    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "gone")}
-    shown = ""
-    for arguments in ([], [], ["show"]):
-        shown = subprocess.run(
-            [sys.executable, "-c", WORKER, *arguments],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            check=True,
-            text=True,
-            timeout=30,
-        ).stdout
+    directory = tmp_path / "gone"
+    for _ in range(2):
+        worker(directory)
+    shown = worker(directory)
     assert 'outcome="ok"} 3.0' in shown
