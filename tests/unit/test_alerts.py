@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from adapters.metrics import OUTCOMES, Metrics
+from adapters.metrics import ALARMING, Metrics
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
@@ -35,7 +35,7 @@ class TestRule:
         for _, matchers in _SELECTOR.findall(rule["expr"]):
             for label, value in _MATCHER.findall(matchers):
                 assert label == "outcome"
-                assert value in OUTCOMES
+                assert value in ALARMING
 
     def test_says_what_to_do(self, rule):
         """Somebody reads it at night."""
